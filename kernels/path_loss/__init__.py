@@ -1,0 +1,155 @@
+"""Losses of stacks of networks: at a point, on straight lines, on any curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .. import errors
+from . import cpu
+
+
+def _names(where: str, loss: str | Sequence[str]) -> tuple[str, ...]:
+    names = (loss,) if isinstance(loss, str) else tuple(loss)
+    for name in names:
+        errors.check_choice(where, "loss", name, errors.LOSSES)
+    return names
+
+
+def _checked(where, weights, biases, x, y, activation, losses, names=("weights", "biases"), axes=1) -> None:
+    errors.check_choice(where, "activation", activation, errors.ACTIVATIONS)
+    widths = errors.check_chain(where, weights, biases, x, names=names, axes=axes)
+    for loss in losses:
+        errors.check_targets(where, x, y, widths[-1], loss)
+
+
+def curve_loss(
+    weights: Sequence[Tensor],
+    x: Tensor,
+    y: Tensor,
+    *,
+    biases: Sequence[Tensor] | None = None,
+    activation: str = "relu",
+    skip: float = 0.0,
+    loss: str | Sequence[str] = "mse",
+    precision: str | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Loss at every point of ``P`` curves given by explicit weights.
+
+    Args:
+        weights: layer i ``(P, T, d_{i+1}, d_i)``, floating, any device; not modified.
+        x: ``(N, d_0)``, dtype and device of the weights.
+        y: ``(N, d_l)`` like ``x``, or ``(N,)`` integer labels.
+        biases: layer i ``(P, T, d_{i+1})``, or None.
+        activation: a name of ``errors.ACTIVATIONS``; hidden layers only.
+        skip: ε of Zhao et al. 2025, section 4.3; 0 for none.
+        loss: a name of ``errors.LOSSES``, or several: then a tuple is returned, from one pass over the data.
+        precision: what a GPU does to float32: ``"3xtf32"`` (default), ``"ieee"`` or ``"tf32"``; CPUs ignore it.
+
+    Returns:
+        ``(P, T)``, dtype and device of the weights; differentiable.
+    """
+    losses = _names("curve_loss", loss)
+    _checked("curve_loss", weights, biases, x, y, activation, losses, axes=2)
+    values = cpu.curve_loss(weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses)
+    return values[0] if isinstance(loss, str) else tuple(values)
+
+
+def network_loss(
+    weights: Sequence[Tensor],
+    x: Tensor,
+    y: Tensor,
+    *,
+    biases: Sequence[Tensor] | None = None,
+    activation: str = "relu",
+    skip: float = 0.0,
+    loss: str | Sequence[str] = "mse",
+    precision: str | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Loss of each of ``P`` networks: ``curve_loss`` with one point each.
+
+    Args:
+        weights: layer i ``(P, d_{i+1}, d_i)``.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` integer labels.
+        biases: layer i ``(P, d_{i+1})``, or None.
+        activation: as in ``curve_loss``.
+        skip: as in ``curve_loss``.
+        loss: as in ``curve_loss``.
+        precision: as in ``curve_loss``.
+
+    Returns:
+        ``(P,)``, dtype and device of the weights; differentiable.
+    """
+    losses = _names("network_loss", loss)
+    _checked("network_loss", weights, biases, x, y, activation, losses)
+    values = cpu.curve_loss(
+        [w[:, None] for w in weights],
+        x,
+        y,
+        biases=None if biases is None else [b[:, None] for b in biases],
+        activation=activation,
+        skip=skip,
+        losses=losses,
+    )
+    values = [value[:, 0] for value in values]
+    return values[0] if isinstance(loss, str) else tuple(values)
+
+
+def path_loss(
+    weights_a: Sequence[Tensor],
+    weights_b: Sequence[Tensor],
+    x: Tensor,
+    y: Tensor,
+    t: Tensor,
+    *,
+    biases_a: Sequence[Tensor] | None = None,
+    biases_b: Sequence[Tensor] | None = None,
+    activation: str = "relu",
+    skip: float = 0.0,
+    loss: str | Sequence[str] = "mse",
+    precision: str | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Loss on the straight lines ``(1 - t) a + t b`` between ``P`` pairs of networks.
+
+    Args:
+        weights_a: layer i ``(P, d_{i+1}, d_i)``, the ends at ``t = 0``.
+        weights_b: the same shapes, the ends at ``t = 1``.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` integer labels.
+        t: ``(T,)`` for all pairs or ``(P, T)``, dimensionless, any real numbers.
+        biases_a: layer i ``(P, d_{i+1})``, or None.
+        biases_b: the same shapes.
+        activation: as in ``curve_loss``.
+        skip: as in ``curve_loss``.
+        loss: as in ``curve_loss``.
+        precision: as in ``curve_loss``.
+
+    Returns:
+        ``(P, T)``, dtype and device of the weights; differentiable in the weights and in ``t``.
+
+    Raises:
+        ValueError: shapes that do not fit; names the argument, the layer and both shapes.
+    """
+    losses = _names("path_loss", loss)
+    _checked("path_loss", weights_a, biases_a, x, y, activation, losses, names=("weights_a", "biases_a"))
+    errors.check_same_shapes("path_loss", "weights_a", weights_a, "weights_b", weights_b)
+    errors.check_same_shapes("path_loss", "biases_a", biases_a, "biases_b", biases_b)
+    errors.check_floating("path_loss", "t", t, x.dtype, x.device)
+    pairs = weights_a[0].shape[0]
+    if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
+        raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
+    values = cpu.path_loss(
+        weights_a,
+        weights_b,
+        x,
+        y,
+        t.expand(pairs, -1) if t.dim() == 1 else t,
+        biases_a=biases_a,
+        biases_b=biases_b,
+        activation=activation,
+        skip=skip,
+        losses=losses,
+    )
+    return values[0] if isinstance(loss, str) else tuple(values)
