@@ -1,0 +1,50 @@
+"""Measured quantities: one file each.
+
+A member is a module with ``COLUMNS``, the pyarrow type of each column it fills, and any of these functions:
+
+``of_track(study, track, split)``
+    For one path of a stack of pairs on one data split: a list with one value per pair for each column.
+``of_minima(study)``
+    For the minima of a block: a list with one value per minimum for each column, repeated in the rows of its pairs.
+``of_block(study)``
+    Rows of its own, as dictionaries, one per cell or per whatever is measured.
+
+A value that could not be computed is None, and the row's ``reason`` says why; it is never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.minima import Found
+    from engine.pairs import Pairs
+    from engine.types import Block, Data
+    from engine.walk import Walk
+
+ALWAYS = ("barrier", "predicted", "minimum")  # the measures of every sweep; a sweep adds its own
+
+
+@dataclass(frozen=True)
+class Study:
+    """A block with its data and minima."""
+
+    block: Block
+    network: Any  # a member of engine.network
+    data: Data
+    found: Found
+    symmetries: Mapping[str, Any]  # groups of the network by name
+    config: Any
+
+
+@dataclass(frozen=True)
+class Track:
+    """One kind of path, walked for a stack of pairs."""
+
+    pairs: Pairs
+    path: str
+    alignment: str
+    walk: Walk
+    closed_form: Any = None  # predict.Line where it holds

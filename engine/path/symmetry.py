@@ -1,0 +1,34 @@
+"""The curve of the pair's own symmetry, ``exp(t log g) · a`` (Zhao et al. 2025, eq. (5)): the loss stays as it is."""
+
+from __future__ import annotations
+
+from engine.path import Curve
+
+
+class Path(Curve):
+    """Symmetry curves of pairs whose second minimum is ``g · a``."""
+
+    refine = False
+
+    def __init__(self, network, pairs, options=None):
+        super().__init__(network, pairs)
+        self.direction = ()
+        if pairs.group is None:
+            self.reasons = ["no symmetry relates the two minima"] * len(pairs)
+            return
+        found = pairs.group.log(pairs.element)
+        if found is None:
+            self.reasons = ["the symmetry group is discrete: it has no curves"] * len(pairs)
+        else:
+            self.direction, self.reasons = found
+
+    def points(self, t):
+        """The stack with batch ``(K, T)`` at ``t`` ``(K, T)``."""
+        start = self.pairs.a.map(lambda p: p.unsqueeze(1).expand(-1, t.shape[1], *p.shape[1:]))
+        return self.pairs.group.act(self.pairs.group.exp(self.direction, t), start)
+
+    def take(self, index):
+        """The same path for some of the pairs."""
+        taken = super().take(index)
+        taken.direction = tuple(part[index] for part in self.direction)
+        return taken

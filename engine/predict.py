@@ -1,0 +1,100 @@
+"""Closed forms for rescaled minima (Zhao et al. 2025, Prop. 5.3 and its generalisations), one function each.
+
+They use the outputs of end ``a`` alone: nothing here evaluates a path.  On the straight line from ``w`` to its rescaled
+twin, the output less the output bias and the last skip term is the original one, ``f``, times
+
+    s(t) = ((1-t) + t m)^k ((1-t) + t m^-k)
+
+and everything is written in ``e = s - 1``, so that nothing cancels at ``m`` near 1 or at a minimum of loss zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.types import Split, Weights
+
+
+def excess(t: Tensor, m: Tensor, k: int) -> Tensor:
+    """``s(t) - 1``, expanded so that it is relatively accurate for every ``m > 0`` (broadcasting ``t`` and ``m``)."""
+    d = m - 1
+    if k == 1:
+        return t * (1 - t) * d**2 / m
+    if k == 2:
+        return t * (1 - t) * d**2 * (3 + 2 * d * (1 + t) + t * d**2) / m**2
+    raise ValueError(f"excess: k={k}, expected 1 or 2, the degrees of the activations there are")
+
+
+def maximiser(m: Tensor, k: int) -> Tensor:
+    """The ``t`` in (0, 1) at which ``s`` is greatest, in the limit 1/2 at ``m = 1``, where ``s`` is constant.
+
+    ``t* = -(k(m-1) + q) / ((k+1) q (m-1))`` with ``q = m^-k - 1``.
+    """
+    # k = 2: q = -d(2+d)/m² with d = m - 1, and both factors d cancel
+    return torch.full_like(m, 0.5) if k == 1 else (1 + 2 * m) / (3 * (1 + m))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The closed form on the straight lines of a stack of rescaled pairs.
+
+    ``factors`` ``(K, h)``: the factor of each unit of the last hidden layer.
+    """
+
+    network: object
+    weights: Weights
+    factors: Tensor
+
+    def maximiser(self) -> Tensor | None:
+        """Where the loss may be greatest, ``(K, 1)``; None where every unit has a factor of its own."""
+        uniform = bool((self.factors == self.factors[:, :1]).all())
+        return maximiser(self.factors[:, :1], self.network.degree) if uniform else None
+
+    def rise(self, split: Split, t: Tensor, name: str) -> Tensor:
+        """Loss at ``t`` ``(K, T)`` less the loss at end ``a``, ``(K, T)``."""
+        *_, hidden, outputs = self.network.layers(self.weights, split.x)  # (K, N, h), (K, N, C)
+        last = self.weights.layers[-1]
+        e = excess(t[..., None], self.factors[:, None], self.network.degree)  # (K, T, h)
+        if name == "cross_entropy":
+            return _cross_entropy_rise(hidden, outputs, last, e, split.y)
+        y = split.y
+        y = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+        scale = 1 / outputs[0].numel() if name == "mse" else 1.0
+        residual = y - outputs
+        if self.maximiser() is not None:
+            # ‖Y - s f‖² - ‖Y - f‖² = e² ‖f‖² - 2 e ⟨r, f⟩
+            f = hidden @ last.mT
+            e = e[..., 0]
+            return scale * (e**2 * f.square().sum((1, 2))[:, None] - 2 * e * (residual * f).sum((1, 2))[:, None])
+        # the same with one s_i per unit: eᵀ G e - 2 e·R, G = (W_lᵀ W_l) ∘ (σᵀ σ), R_i = ⟨r, w_i σ_i⟩
+        gram = (last.mT @ last) * (hidden.mT @ hidden)
+        along = ((residual @ last) * hidden).sum(1)
+        return scale * (((e @ gram) * e).sum(-1) - 2 * (e @ along[..., None])[..., 0])
+
+
+def _cross_entropy_rise(hidden: Tensor, outputs: Tensor, last: Tensor, e: Tensor, y: Tensor) -> Tensor:
+    """``L(z + Σ_i e_i w_i σ_i) - L(z)``, one point at a time."""
+
+    def loss(z):
+        own = z.gather(-1, y.expand(z.shape[:-1])[..., None])[..., 0]
+        return (z.logsumexp(-1) - own).mean(-1)
+
+    at = loss(outputs)
+    points = [loss(outputs + (hidden * e[:, i, None]) @ last.mT) - at for i in range(e.shape[1])]
+    return torch.stack(points, dim=1)
+
+
+def line(network, pairs) -> Line | None:
+    """The closed form for a stack of rescaled pairs, or None where none is known.
+
+    It needs the last hidden layer alone to be rescaled, without a skip between the last two layers.
+    """
+    if pairs.group is None or pairs.group.relation != "rescaled" or network.depth - 1 not in network.free:
+        return None
+    others = pairs.element[:-1]
+    if any(bool((factors != 1).any()) for factors in others):
+        return None
+    return Line(network, pairs.a, pairs.element[-1])

@@ -1,0 +1,178 @@
+"""The story on one screen: for each block of the plan find minima, pair them, walk the paths, measure, write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from engine import align, manifest, memory, pairs, plan, predict, results, walk
+from engine.discovery import members
+from engine.measure import ALWAYS, Study, Track
+from engine.progress import Progress
+from engine.rows import Rows
+from engine.seeding import seed_of
+from engine.types import Block
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(config) -> Path:
+    """Run one shard of a sweep, or all of it; what is finished already is left as it is.
+
+    Args:
+        config: a checked configuration.
+
+    Returns:
+        The results directory.
+
+    Raises:
+        results.ResultsError: the directory holds another sweep, or cannot be used.
+    """
+    blocks = {block.key: (index, block) for index, block in enumerate(_blocks(config))}
+    directory = manifest.open_directory(Path(config.out), config, columns(config))
+    mine = plan.share(list(blocks), config.shards, config.shard or 0)
+    done, damaged = results.finished(directory, mine)
+    for key in sorted(damaged):
+        log.warning("%s is damaged and computed anew", results.part_path(directory, key))
+    device = _device(config.device)
+    tracker = config.tracking.start(config, directory)
+    todo = [entry for key, entry in blocks.items() if key in mine - done]
+    with Progress(total=sum(len(blocks[key][1]) for key in mine)) as progress:
+        progress.advance(sum(len(blocks[key][1]) for key in done))
+        for index, block in todo:
+            table = compute(block, config, device, progress)
+            results.write_part(directory, block.key, index, table)
+            tracker.block(block, table)
+            progress.advance(len(block))
+            log.info("block %s: %d minima, %d rows", block.key[:8], len(block.minima), table.num_rows)
+    left = len(blocks) - len(results.finished(directory, blocks)[0])
+    finish(directory, tracker, left)
+    return directory
+
+
+def _blocks(config) -> Iterator[Block]:
+    return plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)
+
+
+def finish(directory: Path, tracker, left: int) -> None:
+    """Report on the whole sweep once every part is there, whoever wrote the last one."""
+    if left:
+        print(f"{left} blocks are left to other shards; whoever finishes the last one makes the report")
+        tracker.finish(None, [])
+        return
+    from engine.report import report
+
+    table, figures = report(directory)
+    tracker.finish(table, figures)
+
+
+def columns(config) -> pa.Schema:
+    """The columns of the sweep's rows."""
+    return results.schema(*(members("measure")[name].COLUMNS for name in (*ALWAYS, *config.sweep.measures)))
+
+
+def _device(name: str) -> torch.device:
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def study(block: Block, config, device: torch.device, progress) -> Study:
+    """Draw the data and find the minima of a block."""
+    shape = config.data.shape(block.architecture)
+    network = config.network.build(shape, block.architecture, config.loss)
+    # the same draw for every architecture, so far as the data do not depend on it: cells differ in minima, not in data
+    data = config.data.draw(block.architecture, seed_of(what="data", sweep_seed=config.seed), network)
+    data = data.to(device, getattr(torch, config.precision))
+    groups = {
+        name: module.Group(network, getattr(config.symmetry, name, None))
+        for name, module in members("symmetry").items()
+    }
+    generators = [
+        torch.Generator().manual_seed(seed_of(what="minimum", sweep_seed=config.seed, **minimum.axes))
+        for minimum in block.minima
+    ]
+    progress.stage(f"{len(block.minima)} minima: {_words(block)}")
+    found = config.minima.find(network, block, data, generators, groups)
+    return Study(block, network, data, found, groups, config)
+
+
+def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
+    """The rows of one block; they depend on the block and the configuration alone."""
+    at = study(block, config, device, progress)
+    rows = Rows(at, columns(config))
+    for relation in config.sweep.relations:
+        progress.stage(f"{relation} pairs: {_words(block)}")
+        for per_neuron in (False, True) if relation == "rescaled" else (None,):
+            _relation(at, relation, per_neuron, rows)
+    for name in config.sweep.measures:
+        if of_block := getattr(members("measure")[name], "of_block", None):
+            progress.stage(f"{name}: {_words(block)}")
+            rows.add_whole(of_block(at))
+    return rows.table()
+
+
+def _words(block: Block) -> str:
+    a = block.architecture
+    return f"depth {a.depth}, width {a.width}, {a.activation}" + (f", skip {a.skip:g}" if a.skip else "")
+
+
+def _relation(at: Study, relation: str, per_neuron: bool | None, rows: Rows) -> None:
+    """Pair the minima by one relation and walk every path between them, before and after alignment."""
+    sweep, found = at.config.sweep, at.found.weights
+    chosen = pairs.enumerate_pairs(at.block, relation, per_neuron)
+    group = next((group for group in at.symmetries.values() if group.relation == relation), None)
+    if group is not None and group.reason:
+        if not per_neuron:  # one row per cell says it
+            rows.add_reasons(chosen, [f"not applicable: {group.reason}"] * len(chosen))
+        return
+    if not chosen:
+        return
+    if group is None:
+        stack = pairs.independent(chosen, found)
+    else:
+        stack = pairs.related(at.block, chosen, found, group, at.config.seed)
+    for alignment in sweep.alignments:
+        if reason := align.reason(alignment, at.symmetries):
+            rows.add_reasons(chosen, [f"not applicable: {reason}"] * len(chosen), alignment=alignment)
+        elif alignment == "none":
+            for path in sweep.paths:
+                _walk(at, stack, path, alignment, rows)
+        else:
+            moved = align.aligned(alignment, at.symmetries, stack.a, stack.b)
+            _walk(at, stack.to_ends(stack.a, moved), "linear", alignment, rows)
+
+
+def _walk(at: Study, stack: pairs.Pairs, path: str, alignment: str, rows: Rows) -> None:
+    """Evaluate one kind of path for a stack of pairs, in pieces that fit into memory, and add its rows."""
+    sweep, network = at.config.sweep, at.network
+    names = (network.loss_name,) if at.data.train.y.is_floating_point() else (network.loss_name, "error_rate")
+    options = getattr(at.config.path, path, None)
+
+    def piece(part: slice):
+        curve = members("path")[path].Path(network, stack[part], options)
+        without = {i: reason for i, reason in enumerate(curve.reasons) if reason}
+        if without:
+            rest = [i for i in range(len(curve.pairs)) if i not in without]
+            lost = [curve.pairs.pairs[i] for i in without]
+            curve = curve.take(torch.tensor(rest, dtype=torch.int64))
+        else:
+            lost = []
+        closed_form = predict.line(network, curve.pairs) if path == "linear" else None
+        also = None if closed_form is None else closed_form.maximiser()
+        walked = walk.follow(curve, at.data, names, sweep.points, sweep.tolerance, also) if len(curve.pairs) else None
+        return lost, list(without.values()), curve.pairs, walked, closed_form
+
+    size = memory.pairs_at_once(at, len(stack), sweep.points)
+    for lost, reasons, walked_pairs, walked, closed_form in memory.in_pieces(len(stack), size, piece):
+        if lost:
+            rows.add_reasons(lost, reasons, path=path, alignment=alignment)
+        if walked is not None:
+            rows.add_track(Track(walked_pairs, path, alignment, walked, closed_form))
+
+
+def execute(config) -> Path:
+    """Run what a checked configuration asks for; returns the results directory."""
+    return run_sweep(config)
