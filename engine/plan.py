@@ -50,5 +50,5 @@ def _block(architecture: Architecture, minima: list[Minimum], rescalings: tuple[
 
 
 def share(keys: list[str], shards: int, shard: int) -> set[str]:
-    """The keys dealt to one shard: every ``shards``-th in the order of the keys, so that shares differ by at most one."""
+    """The keys dealt to one shard: every ``shards``-th in the order of the keys; shares differ by at most one."""
     return set(sorted(keys)[shard::shards])

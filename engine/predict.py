@@ -19,7 +19,11 @@ from engine.types import Split, Weights
 
 
 def excess(t: Tensor, m: Tensor, k: int) -> Tensor:
-    """``s(t) - 1``, expanded so that it is relatively accurate for every ``m > 0`` (broadcasting ``t`` and ``m``)."""
+    """``s(t) - 1``, expanded so that it is relatively accurate for every ``m > 0``; ``t`` and ``m`` broadcast.
+
+    Raises:
+        ValueError: ``k`` is neither 1 nor 2.
+    """
     d = m - 1
     if k == 1:
         return t * (1 - t) * d**2 / m

@@ -121,7 +121,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Split:
-    """Samples-first arrays: ``x`` ``(N, d_0)``, ``y`` ``(N, d_l)`` floating or ``(N,)`` int64 labels ``0 … d_l - 1``."""
+    """Samples-first: ``x`` ``(N, d_0)``, ``y`` ``(N, d_l)`` floating or ``(N,)`` int64 labels ``0 … d_l - 1``."""
 
     x: Tensor
     y: Tensor

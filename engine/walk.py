@@ -1,6 +1,6 @@
-"""Walking a path: losses at a coarse grid of points, then more points around the maximum until it is known well enough.
+"""Walking a path: losses at a coarse grid of points, then at more points around the maximum until it is known.
 
-Every pair is refined by itself, from its own values alone, so that its points do not depend on what is computed beside it.
+Every pair is refined by itself, from its own values alone: its points do not depend on what is computed beside it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ def follow(path, data: Data, names: tuple[str, ...], points: int, tolerance: flo
     Returns:
         The walk of every pair.
     """
-    x = data.train.x
     pairs = len(path.pairs)
     t = torch.linspace(0, 1, points, dtype=torch.float64).expand(pairs, -1)
     if also is not None:

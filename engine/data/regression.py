@@ -1,4 +1,4 @@
-"""Gaussian ``X`` and ``Y`` of full rank, as in Zhao et al. 2025, section 4: by default square, as wide as the network."""
+"""Gaussian ``X`` and ``Y`` of full rank (Zhao et al. 2025, section 4), by default square and as wide as the network."""
 
 from __future__ import annotations
 

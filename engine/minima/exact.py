@@ -56,8 +56,8 @@ def _orbit_point(teacher: Weights, generator: torch.Generator, symmetries) -> We
 def _linear_minimum(network, data: Data, generator: torch.Generator) -> Weights:
     """A minimum of ``‖Y - W_l … W_1 X‖``: Prop. 4.1 of Zhao et al. 2025, for any widths and data.
 
-    The best reachable map ``[Y X⁺ X]_r X⁺`` is of rank at most ``r = min d_i`` (Trager, Kohn, Bruna 2020).  With ``V`` a
-    basis of its row space, ``W_1 = A Vᵀ`` and ``W_2 … W_{l-1}`` are well-conditioned random matrices and
+    The best reachable map ``[Y X⁺ X]_r X⁺`` is of rank at most ``r = min d_i`` (Trager, Kohn, Bruna 2020).  With ``V``
+    a basis of its row space, ``W_1 = A Vᵀ`` and ``W_2 … W_{l-1}`` are well-conditioned random matrices and
     ``W_l = W̄ V (W_{l-1} ⋯ A)⁺``.  With biases the same holds after centring, the last bias takes up the rest.
     """
     x, y = data.train.x.cpu().double(), data.train.y.cpu()
@@ -86,7 +86,7 @@ def best_map(x: torch.Tensor, y: torch.Tensor, rank: int) -> tuple[torch.Tensor,
     """The map of rank at most ``rank`` that takes ``x`` ``(N, d_0)`` nearest to ``y`` ``(N, d_l)``, of smallest norm.
 
     Returns:
-        ``[Y X⁺ X]_r X⁺`` ``(d_l, d_0)`` in the column convention, and an orthonormal basis ``(d_0, rank)`` of its row space.
+        ``[Y X⁺ X]_r X⁺`` ``(d_l, d_0)``, samples in columns, and an orthonormal basis ``(d_0, rank)`` of its row space.
     """
     pseudo = torch.linalg.pinv(x, rtol=RANK)  # (d_0, N)
     left, values, right = torch.linalg.svd((x @ (pseudo @ y)).mT, full_matrices=False)  # of the fitted Yᵀ (d_l, N)

@@ -73,7 +73,7 @@ class Network:
         return sum(inputs * outputs + self.bias * outputs for inputs, outputs in pairs)
 
     def random(self, generator: torch.Generator) -> Weights:
-        """A stack of one network, float64, with Gaussian weights that keep activations at their size and small biases."""
+        """A stack of one network, float64: Gaussian weights that keep activations at their size, small biases."""
 
         def normal(*size, scale):
             return torch.randn(1, *size, generator=generator, dtype=torch.float64) * scale

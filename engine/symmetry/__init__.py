@@ -1,8 +1,8 @@
 """Symmetries of networks: one group per file, found by name.
 
-A member is a module with a class ``Group(network, options)``, where ``options`` is the module's dataclass ``Config`` if it
-has one, and these attributes and methods.  An element ``g`` is a tuple with one tensor per hidden layer; elements and
-stacks of networks share their batch axes, so one call acts on all of them.
+A member is a module with a class ``Group(network, options)``, where ``options`` is the module's dataclass ``Config`` if
+it has one, and these attributes and methods.  An element ``g`` is a tuple with one tensor per hidden layer; elements
+and stacks of networks share their batch axes, so one call acts on all of them.
 
 ``relation``     the word for a pair whose second minimum is ``act(g, first)``, or None
 ``reason``       why this is no symmetry of the network, or None

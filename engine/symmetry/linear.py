@@ -67,9 +67,10 @@ class Group:
         return tuple(torch.linalg.inv(matrix) for matrix in g)
 
     def log(self, g):
-        """``A, B`` for each layer with ``g = exp(A) exp(B)``: the principal logarithm and 0 where there is one, else polar.
+        """``A, B`` for each layer with ``g = exp(A) exp(B)``.
 
-        The curve is ``exp(tA) exp(tB)``, eq. (5) or its polar form.  With ``det g < 0`` there is no curve.
+        These are the principal logarithm and 0 where there is one, else the logarithms of the polar form; the curve is
+        ``exp(tA) exp(tB)``.  With ``det g < 0`` there is none.
         """
         reasons: list[str | None] = [None] * g[0].shape[0]
         xi: list[torch.Tensor] = []
@@ -88,7 +89,7 @@ class Group:
         return tuple(xi), reasons
 
     def exp(self, xi, t):
-        """``exp(tA) exp(tB)``."""
+        """Elements of the curve through the identity and ``g``."""
 
         def curve(generator):
             return kernels.expm(t[..., None, None] * generator.unsqueeze(-3))
@@ -97,7 +98,7 @@ class Group:
         return tuple(curve(a) @ curve(b) if b.any() else curve(a) for a, b in zip(lefts, rights, strict=True))
 
     def align(self, a: Weights, b: Weights):
-        """The element that takes the hidden features of ``b`` to those of ``a`` by least squares on the incoming layers.
+        """The element that takes the features of ``b`` to those of ``a``, by least squares on the incoming layers.
 
         From the first layer on: ``g_i = argmin ‖a_i - g b_i g_{i-1}⁻¹‖``; exact where ``b`` is a transformed ``a`` with
         incoming layers of full row rank.

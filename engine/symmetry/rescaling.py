@@ -105,5 +105,5 @@ class Group:
         return tuple(g)
 
     def align(self, a: Weights, b: Weights):
-        """The element that takes the balanced form of ``b`` to where ``a`` stands from its own: undoes any rescaling."""
+        """The element that takes ``b`` to its balanced form, then as far from it as ``a`` is: undoes any rescaling."""
         return self.compose(self.inverse(self.balance(a)), self.balance(b))
