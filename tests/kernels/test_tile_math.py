@@ -1,0 +1,64 @@
+"""exp and log of register tiles: below one unit in the last place of 50-digit values, numpy's special values."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from kernels import tile_math  # noqa: F401  (np.exp and np.log of tiles)
+from kernels.jit import kernel
+from kernels.simd import LANES32, LANES64, row, store, tile
+
+LANES = {np.float32: LANES32, np.float64: LANES64}
+DTYPES = [np.float32, np.float64]
+
+
+@kernel
+def exp_and_log(x, exp, log):
+    """Of a multiple of the lanes."""
+    like = tile(x.dtype.type(0), 1, 1)
+    for j in range(0, x.shape[0], LANES32):  # the larger of the two counts of lanes
+        for k in range(j, j + LANES32, LANES64 if x.itemsize == 8 else LANES32):
+            store(exp, k, np.exp(row(x, k, like)))
+            store(log, k, np.log(row(x, k, like)))
+
+
+def values(x):
+    padded = np.concatenate([x, np.ones(-len(x) % LANES32, x.dtype)])
+    exp, log = np.empty_like(padded), np.empty_like(padded)
+    exp_and_log(padded, exp, log)
+    return exp[: len(x)], log[: len(x)]
+
+
+def ulps(given, exact, dtype):
+    """Errors in units in the last place of the exact value."""
+    with mpmath.workdps(50):
+        place = [np.spacing(max(abs(dtype(e)), np.finfo(dtype).tiny)) for e in exact]
+        return max(abs((mpmath.mpf(float(g)) - e) / float(p)) for g, e, p in zip(given, exact, place, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_within_one_unit_in_the_last_place(dtype):
+    rng = np.random.default_rng(0)
+    info = np.finfo(dtype)
+    low, high = np.log(float(info.tiny)), np.log(float(info.max))
+    x = np.concatenate([rng.uniform(low, high, 700), rng.normal(size=300), 1e-3 * rng.normal(size=100)]).astype(dtype)
+    with mpmath.workdps(50):
+        assert ulps(values(x)[0], [mpmath.exp(float(v)) for v in x], dtype) < 1
+        y = np.exp(rng.uniform(low, high, 700)).astype(dtype)
+        y = np.concatenate([y, (1 + 1e-2 * rng.normal(size=300)).astype(dtype), np.abs(x[-100:])])
+        assert ulps(values(y)[1], [mpmath.log(float(v)) for v in y], dtype) < 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_values_are_numpys(dtype):
+    info = np.finfo(dtype)
+    ends = [0.0, -0.0, 1.0, np.inf, -np.inf, np.nan, -1.0, info.max, -info.max, info.tiny, info.smallest_subnormal]
+    edge = float(np.log(info.smallest_subnormal))
+    x = np.array([*ends, edge + 0.1, edge - 1, -1e4, 1e4, float(np.log(info.max)) + 0.1], dtype)
+    with np.errstate(all="ignore"):
+        for given, expected in zip(values(x), (np.exp(x), np.log(x)), strict=True):
+            normal = np.abs(expected) >= info.tiny
+            np.testing.assert_array_equal(np.isnan(given), np.isnan(expected))
+            np.testing.assert_allclose(given[normal], expected[normal], rtol=2 * info.eps)
+            few = ~normal & ~np.isnan(expected)  # zeros and subnormal numbers, exact to one step
+            np.testing.assert_allclose(given[few], expected[few], rtol=0, atol=info.smallest_subnormal)
