@@ -7,6 +7,7 @@ import sys
 import hydra
 
 from engine import config as configuration
+from engine import help as words
 from engine.results import ResultsError
 
 failed: list[int] = []  # exit codes of jobs of a multirun that failed, while the others go on
@@ -18,7 +19,10 @@ def job(cfg) -> None:
     from engine.run import execute
 
     try:
-        print(f"results: {execute(configuration.check(cfg))}")
+        checked = configuration.check(cfg)
+        directory = execute(checked)
+        if not checked.dry:
+            print(f"results: {directory}")
     except (configuration.ConfigError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         failed.append(2)
@@ -26,8 +30,15 @@ def job(cfg) -> None:
 
 def main() -> None:
     """Check the command line, then let Hydra run it."""
+    argv = sys.argv[1:]
     try:
-        configuration.check_command_line(sys.argv[1:])
+        if configuration.asks_for_help(argv):
+            print(words.text(configuration.chosen(argv)))
+            sys.exit(0)
+        configuration.check_command_line(argv)
+    except configuration.NoSweep:
+        print(words.listing(), file=sys.stderr)
+        sys.exit(2)
     except configuration.ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

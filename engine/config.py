@@ -42,6 +42,10 @@ class ConfigError(Exception):
     """A configuration that cannot be run; its message names the option and the valid choices."""
 
 
+class NoSweep(ConfigError):
+    """Nothing says which sweep to run."""
+
+
 @dataclass
 class Grid:
     """The axes; every combination of their values, with every seed, is a cell."""
@@ -50,6 +54,7 @@ class Grid:
     depth: list[int] = field(default_factory=lambda: [2])
     # units of each hidden layer
     width: list[int] = field(default_factory=lambda: [16])
+    # of hidden units: linear, relu, leaky_relu, relu_squared, tanh, sigmoid, gelu
     activation: list[str] = field(default_factory=lambda: ["relu"])
     # ε of the skip connection over two layers; 0: none
     skip: list[float] = field(default_factory=lambda: [0.0])
@@ -69,12 +74,15 @@ class Sweep:
     grid: Grid = field(default_factory=Grid)
     # minima of each kind
     seeds: int = 4
+    # how the second minimum of a pair comes about: rescaled, permuted, transformed, independent
     relations: list[str] = field(default_factory=lambda: ["rescaled"])
+    # members of path, see below
     paths: list[str] = field(default_factory=lambda: ["linear"])
-    # of the second minimum, before the straight line is taken
+    # of the second minimum, before the straight line is taken: none, permutation, rescaling, both
     alignments: list[str] = field(default_factory=lambda: ["none"])
-    # besides those of every sweep
+    # members of measure besides those of every sweep, see below
     measures: list[str] = field(default_factory=list)
+    # members of report.figure, drawn when all is done
     figures: list[str] = field(default_factory=list)
     # coarse points of a path, its ends among them
     points: int = 21
@@ -88,35 +96,42 @@ def _options_of(family: str) -> Any:
     return make_dataclass(family, [(name, cls, field(default_factory=cls)) for name, cls in found.items()])
 
 
+@dataclass
+class Options:
+    """What every sweep has, besides the members chosen from the families."""
+
+    sweep: Sweep | None = None
+    # mse, sse or cross_entropy
+    loss: str = "mse"
+    # float64 or float32
+    precision: str = "float64"
+    # the sweep's own: of data, minima and what relates them
+    seed: int = 0
+    # the most minima that are found together
+    block: int = 64
+    # auto, cpu, cuda or cuda:N
+    device: str = "auto"
+    # memory for the paths of a block; null: half of what is free
+    memory_gb: float | None = None
+    # the results directory; by default outputs/NAME/DATE_TIME
+    out: str = MISSING
+    # a results directory to go on with
+    resume: str | None = None
+    # the work is dealt to so many processes, of which this is number `shard`
+    shards: int = 1
+    # which share this process computes, from 0
+    shard: int | None = None
+    # print the plan and stop
+    dry: bool = False
+
+
 def root_schema() -> type:
     """The dataclass of a whole configuration."""
-    fields: list[tuple] = [
-        ("sweep", Sweep | None, None),
+    families: list[tuple] = [
         *((family, Any, MISSING) for family in CHOSEN),
         *((family, cls, field(default_factory=cls)) for family, cls in ((f, _options_of(f)) for f in OPTIONS)),
-        # mse, sse or cross_entropy
-        ("loss", str, "mse"),
-        # float64 or float32
-        ("precision", str, "float64"),
-        # the sweep's own: of data, minima and what relates them
-        ("seed", int, 0),
-        # the most minima that are found together
-        ("block", int, 64),
-        # auto, cpu, cuda or cuda:N
-        ("device", str, "auto"),
-        # memory for the paths of a block; null: half of what is free
-        ("memory_gb", float | None, None),
-        # the results directory
-        ("out", str, MISSING),
-        # a results directory to go on with
-        ("resume", str | None, None),
-        # the work is dealt to so many processes, of which this is number `shard`
-        ("shards", int, 1),
-        ("shard", int | None, None),
-        # print the plan and stop
-        ("dry", bool, False),
     ]
-    return make_dataclass("Config", fields)
+    return make_dataclass("Config", families, bases=(Options,))
 
 
 def register() -> None:
@@ -140,13 +155,31 @@ def check_command_line(argv: Sequence[str]) -> None:
     args = get_args_parser().parse_args(list(argv))
     if args.hydra_help or args.shell_completion:
         return
+    search = [args.config_dir] if args.config_dir else []
+    for overrides in _expand(_parse(args.overrides), args.multirun):
+        check(_compose(overrides, search))
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether ``--help`` or ``-h`` is among the arguments."""
+    return get_args_parser().parse_args(list(argv)).help
+
+
+def chosen(argv: Sequence[str]) -> Any:
+    """The configuration a command line composes to, unchecked; None where it names no sweep.
+
+    Raises:
+        ConfigError: it does not compose.
+    """
+    cfg = _compose([override.input_line for override in _parse(get_args_parser().parse_args(list(argv)).overrides)], [])
+    return None if cfg.sweep is None else OmegaConf.to_object(cfg)
+
+
+def _parse(overrides: Sequence[str]) -> list:
     try:
-        overrides = OverridesParser.create().parse_overrides(args.overrides)
+        return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise ConfigError(f"the command line cannot be read: {_first_lines(error)}") from None
-    search = [args.config_dir] if args.config_dir else []
-    for chosen in _expand(overrides, args.multirun):
-        check(_compose(chosen, search))
 
 
 def read(overrides: Sequence[str]) -> Any:
@@ -227,9 +260,24 @@ def unknown_option(option: str, at: str, part: str, known: Sequence[str]) -> str
 
 def _explain(error: Exception) -> str:
     """Hydra's and OmegaConf's messages in a line or a few."""
-    full_key = getattr(error, "full_key", None)
+    missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
+    if missing and options:
+        family, _, name = missing.rpartition("/")
+        return unknown_choice(f"{'+' if family == 'sweep' else ''}{family}", name, options)
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = _first_lines(error)
+    if cause is not None and _first_lines(cause) not in text:
+        text = f"{text}: {_first_lines(cause)}"
+    full_key = getattr(error, "full_key", None)
+    text = text.replace("is not a ListConfig, list or tuple.", "is no list; expected values in brackets: [1,2]")
     return f"{full_key}: {text}" if full_key and full_key not in text else text
+
+
+def unknown_choice(option: str, given: Any, choices: Sequence[str]) -> str:
+    """One sentence about a value that is not among the choices."""
+    near = difflib.get_close_matches(str(given), choices, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{option}={given}, expected one of {', '.join(choices)}.{hint}"
 
 
 def _first_lines(error: Exception) -> str:
@@ -254,8 +302,11 @@ def check(cfg) -> Any:
         An instance of the root schema whose members are instances of their own dataclasses.
 
     Raises:
+        NoSweep: nothing says which sweep to run.
         ConfigError: names the option, what was given and what is expected.
     """
+    if cfg.sweep is None:
+        raise NoSweep(f"no sweep is named: add +sweep=NAME, one of {', '.join(sweeps())}")
     plain = OmegaConf.to_container(cfg, resolve=False)
     _check_keys(plain, OmegaConf.to_container(OmegaConf.structured(root_schema()), resolve=False))
     try:
@@ -273,8 +324,7 @@ def check(cfg) -> Any:
     if config.memory_gb is not None and not config.memory_gb > 0:
         raise ConfigError(f"memory_gb={config.memory_gb}, expected a number above 0")
     _check_device(config.device)
-    if config.sweep is not None:
-        _check_sweep(config)
+    _check_sweep(config)
     return config
 
 
@@ -288,9 +338,7 @@ def _check_keys(given: Mapping, known: Mapping, at: str = "") -> None:
 
 def _one_of(option: str, given: Any, choices: Sequence[str]) -> None:
     if given not in choices:
-        near = difflib.get_close_matches(str(given), choices, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"{option}={given}, expected one of {', '.join(choices)}.{hint}")
+        raise ConfigError(unknown_choice(option, given, choices))
 
 
 def _at_least(option: str, given: int, least: int) -> None:

@@ -60,12 +60,13 @@ def in_pieces(count: int, size: int, compute: Callable[[slice], Result]) -> list
 
 
 def pairs_at_once(study, pairs: int, points: int) -> int:
-    """How many pairs' paths are evaluated together: as many as half of the free memory, or ``memory_gb``, holds.
-
-    A pair takes its two ends, its explicit points, and a block of activations and outputs.
-    """
-    network, config = study.network, study.config
-    x = study.data.train.x
+    """How many pairs' paths are evaluated together: as many as half of the free memory, or ``memory_gb``, holds."""
+    config, x = study.config, study.data.train.x
     budget = available_bytes(x.device) // 2 if config.memory_gb is None else int(config.memory_gb * 2**30)
-    numbers = network.parameters * (4 + 2 * points) + 4 * min(len(x), 512) * sum(network.widths) + 2 * len(x)
-    return max(1, min(pairs, budget // (numbers * x.element_size())))
+    return max(1, min(pairs, budget // bytes_of_a_pair(study.network, len(x), points, x.element_size())))
+
+
+def bytes_of_a_pair(network, samples: int, points: int, size: int) -> int:
+    """What walking one pair takes: its two ends, its explicit points, and a block of activations and outputs."""
+    numbers = network.parameters * (4 + 2 * points) + 4 * min(samples, 512) * sum(network.widths) + 2 * samples
+    return numbers * size

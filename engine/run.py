@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from engine import align, manifest, memory, pairs, plan, predict, results, walk
+from engine import align, estimate, manifest, memory, pairs, plan, predict, results, walk
 from engine.discovery import members
 from engine.measure import ALWAYS, Study, Track
 from engine.progress import Progress
@@ -174,5 +174,8 @@ def _walk(at: Study, stack: pairs.Pairs, path: str, alignment: str, rows: Rows) 
 
 
 def execute(config) -> Path:
-    """Run what a checked configuration asks for; returns the results directory."""
+    """Run what a checked configuration asks for, or print its plan; returns the results directory."""
+    if config.dry:
+        print(estimate.describe(config, _device(config.device)))
+        return Path(config.out)
     return run_sweep(config)

@@ -1,0 +1,98 @@
+"""What a user reads on the terminal, and the exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine import command_line
+
+
+def run(capsys, monkeypatch, *argv):
+    monkeypatch.setattr(sys, "argv", ["engine", *argv])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
+    code, out, err = run(capsys, monkeypatch)
+    assert (code, out) == (2, "")
+    assert "barriers  loss barriers between" in err and "python -m engine +sweep=NAME" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["+sweep=bariers"], ["+sweep=bariers", "Did you mean barriers?"]),
+        (["+sweep=barriers", "sede=3"], ["'sede'", "did you mean 'seed'?"]),
+        (["+sweep=barriers", "+sede=3"], ["'sede'", "did you mean 'seed'?"]),
+        (["+sweep=barriers", "sweep.grid.wdith=[8]"], ["'sweep.grid.wdith'", "'sweep.grid.width'"]),
+        (["+sweep=barriers", "+sweep.grid.wdith=[8]"], ["'sweep.grid.wdith'", "'sweep.grid.width'"]),
+        (["+sweep=barriers", "sweep.grid.width=8"], ["sweep.grid.width", "[1,2]"]),
+        (["+sweep=barriers", "sweep.grid.width=[8,x]"], ["sweep.grid.width", "'x'", "Integer"]),
+        (["+sweep=barriers", "sweep.grid.depth=[0]"], ["sweep.grid.depth=0", "at least 1"]),
+        (["+sweep=barriers", "sweep.grid.depth=[]"], ["sweep.grid.depth=[]", "at least one value"]),
+        (["+sweep=barriers", "sweep.grid.rescaling=[-1]"], ["sweep.grid.rescaling=-1", "above 0"]),
+        (["+sweep=barriers", "sweep.grid.activation=[rleu]"], ["rleu", "relu_squared", "Did you mean relu?"]),
+        (["+sweep=barriers", "sweep.paths=[liner]"], ["sweep.paths=liner", "linear"]),
+        (["+sweep=barriers", "data=dogits"], ["data=dogits", "npz", "Did you mean digits?"]),
+        (["+sweep=barriers", "loss=l2"], ["loss=l2", "mse, sse, cross_entropy"]),
+        (["+sweep=barriers", "precision=float16"], ["precision=float16", "float64, float32"]),
+        (["+sweep=barriers", "minima.steps=many"], ["minima.steps", "'many'"]),
+        (["+sweep=barriers", "minima.batch_size=5000"], ["minima.batch_size=5000", "1438"]),
+        (["+sweep=barriers", "minima=exact"], ["minima=exact", "data=teacher"]),
+        (["+sweep=barriers", "data=regression", "loss=cross_entropy"], ["loss=cross_entropy", "class labels"]),
+        (["+sweep=barriers", "data=npz"], ["data.path=FILE.npz"]),
+        (["+sweep=barriers", "shards=3", "shard=5"], ["shard=5", "0 … 2"]),
+        (["+sweep=barriers", "shards=3"], ["shards=3", "shard=0 … 2"]),
+        (["+sweep=barriers", "device=cuda:9"], ["device=cuda:9"]),
+        (["+sweep=barriers", "nonsense"], ["nonsense"]),
+        (["-m", "+sweep=barriers", "seed=1,-2"], ["seed=-2"]),
+    ],
+    ids=lambda value: " ".join(value) if value and isinstance(value, list) and "=" in value[-1] else "",
+)
+def test_a_wrong_option_is_named_and_nothing_is_left_behind(capsys, monkeypatch, tmp_path, argv, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, monkeypatch, *argv)
+    assert code == 2 and out == ""
+    assert err.startswith("error: ") and len(err.splitlines()) <= 24 and "Traceback" not in err
+    for word in words:
+        assert word in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_every_option_with_its_words(capsys, monkeypatch):
+    code, out, _ = run(capsys, monkeypatch, "--help")
+    assert code == 0
+    for line in ("sweep.grid.width=[16]", "minima.learning_rate=0.01", "data.test_share=0.2", "+sweep=barriers"):
+        assert line in out
+    options = [line for line in out.splitlines() if "=" in line and line.startswith("  sweep.")]
+    assert len(options) > 12
+
+
+def test_help_of_a_sweep_shows_its_own_values(capsys, monkeypatch):
+    code, out, _ = run(capsys, monkeypatch, "+sweep=barriers", "sweep.grid.width=[3,5]", "--help")
+    assert code == 0 and "sweep.grid.width=[3,5]" in out and "sweep.grid.depth=[2,3,4]" in out
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, monkeypatch, "+sweep=barriers", "sweep.grid.width=[4]", "dry=true")
+    assert code == 0
+    header, *_, total, _ = [line.split() for line in out.splitlines()]
+    assert header[:3] == ["plan", "of", "barriers"]
+    # 3 depths × 1 width × 5 factors × 3 decays × 4 seeds; 3 · (12 · 5 · 2 + 12 + 12) · (2 paths + 3 alignments)
+    assert total[:6] == ["all", "3", "180", "36", "2", "160"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_configuration_is_printed(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-m", "engine", "+sweep=barriers", "sweep.seeds=7", "--cfg", "job"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "seeds: 7" in told.stdout and "learning_rate: 0.01" in told.stdout
