@@ -1,13 +1,16 @@
 """What this machine can do; the only file that asks.
 
 CPU: whether numba can be used, how wide a vector register is and which tile of registers a product keeps its sums in.
+GPU: whether Triton can be used, on a device or in its interpreter, and what the device offers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import platform
+from dataclasses import dataclass
 
 import torch
 
@@ -53,3 +56,88 @@ def product_tile() -> tuple[int, int]:
 def threads() -> int:
     """How many threads a kernel may use: as many as PyTorch."""
     return torch.get_num_threads()
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a launch of a Triton kernel has to know of the GPU it is for."""
+
+    name: str  # sm_90, gfx942, interpreter
+    backend: str  # cuda | hip, as Triton calls it
+    arch: int | str  # 90 | gfx942
+    warp: int  # threads
+    shared_bytes: int  # the most that one program may take
+    processors: int  # multiprocessors
+
+
+# The most shared memory one program may take: CUDA C++ programming guide, table of compute capabilities (less the 1 kB
+# a block of threads costs); AMD CDNA 3 ISA guide (LDS).  Processors: A100, H100/H200 SXM, B200, MI300X.
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        Gpu("sm_80", "cuda", 80, 32, 163 * 1024, 108),
+        Gpu("sm_90", "cuda", 90, 32, 227 * 1024, 132),
+        Gpu("sm_100", "cuda", 100, 32, 227 * 1024, 148),
+        Gpu("gfx942", "hip", "gfx942", 64, 64 * 1024, 304),
+    )
+}
+
+
+@functools.cache
+def triton_missing() -> str | None:
+    """Why Triton's kernels cannot be compiled here, or None where they can."""
+    try:
+        importlib.import_module("triton.language")
+    except Exception as reason:  # a Triton that does not fit PyTorch or the platform fails with errors of several kinds
+        return f"triton cannot be imported ({type(reason).__name__}: {reason})"
+    return None
+
+
+def interpreting() -> bool:
+    """Do kernels run in Triton's interpreter, on CPU tensors (``TRITON_INTERPRET=1`` when Triton was imported)?"""
+    if triton_missing() is not None:
+        return False
+    from triton import knobs
+
+    return knobs.runtime.interpret
+
+
+@functools.cache
+def gpu_missing(device: torch.device) -> str | None:
+    """Why Triton's kernels cannot run on tensors of ``device``, or None where they can."""
+    if (reason := triton_missing()) is not None:
+        return reason
+    if device.type == "cpu" and interpreting():
+        return None
+    if device.type != "cuda":
+        return f"Triton's kernels run on CUDA tensors, these are on {device.type}"
+    if torch.version.hip is None and (capability := torch.cuda.get_device_capability(device)) < (8, 0):
+        return f"Triton's float64 products need compute capability 8.0, {device} has {'.'.join(map(str, capability))}"
+    return None
+
+
+@functools.cache
+def gpu(device: torch.device) -> Gpu:
+    """The GPU that runs kernels on tensors of ``device``; in the interpreter one that is treated as an H100."""
+    if device.type == "cpu" and interpreting():
+        return dataclasses.replace(GPUS["sm_90"], name="interpreter")
+    made = torch.cuda.get_device_properties(device)
+    if torch.version.hip is not None:
+        arch = made.gcnArchName.split(":")[0]
+        return Gpu(arch, "hip", arch, made.warp_size, 64 * 1024, made.multi_processor_count)
+    arch = 10 * made.major + made.minor
+    shared = made.shared_memory_per_block_optin
+    return Gpu(f"sm_{arch}", "cuda", arch, made.warp_size, shared, made.multi_processor_count)
+
+
+@functools.cache
+def smallest_dot(gpu: Gpu, dtype: torch.dtype) -> int:
+    """The smallest order of matrices that this Triton multiplies by ``tl.dot`` on ``gpu``; 16 before Triton 3.7."""
+    if gpu.backend != "cuda":
+        return 16
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.backends.nvidia.compiler import min_dot_size
+
+    kind = {torch.float64: tl.float64, torch.float32: tl.float32}[dtype]
+    return max(min_dot_size(GPUTarget("cuda", gpu.arch, gpu.warp))(kind, kind))
