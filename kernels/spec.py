@@ -1,8 +1,8 @@
 """What a Triton kernel is to those who launch it, compile it ahead of time, and measure it.
 
 A ``gpu.py`` reads: kernel, the launch as a function of tensors and GPU, ``SPECS``.  ``Launch`` is one call of a kernel;
-the public function runs it, ``aot`` asks it what Triton will compile for it, so both see the same machine code.  ``Spec``
-lists a kernel's variants with the work they do.  A launch without a GPU has tensors on the ``meta`` device.
+the public function runs it, ``aot`` asks it what Triton will compile for it, so both see the same machine code.
+``Spec`` lists a kernel's variants with the work they do.  A launch without a GPU has tensors on the ``meta`` device.
 """
 
 from __future__ import annotations
