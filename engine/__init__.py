@@ -6,12 +6,25 @@ the kernels: they come with the first call that needs them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class _Package(ModuleType):
+    """Importing the submodule ``engine.run`` must not put the module in the place of the public function ``run``."""
+
+    def __setattr__(self, name, value):
+        if not (isinstance(value, ModuleType) and callable(getattr(self, name, None))):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
@@ -31,7 +44,7 @@ def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
 
 
 def load(directory: str | Path) -> pa.Table:
-    """All rows of a finished or running sweep, in the order of its plan.
+    """All rows of a finished or running sweep but those of controls, in the order of its plan.
 
     Args:
         directory: a results directory.

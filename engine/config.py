@@ -22,7 +22,9 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.align import ALIGNMENTS
+from engine.claim import of_sweep
 from engine.discovery import members
+from engine.results import flatten
 from kernels.errors import ACTIVATIONS
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +36,9 @@ OPTIONS = ("symmetry", "path", "measure")  # families whose members have options
 LOSSES = ("mse", "sse", "cross_entropy")
 PRECISIONS = ("float64", "float32")
 RELATIONS = ("rescaled", "permuted", "transformed", "independent")
+# what a sweep made of sweeps hands on to each of them
+CARRIED = ("seed", "block", "precision", "device", "memory_gb", "shards", "shard", "tracking", "dry")
+SCALES = ("default", "full")
 # two configurations that agree in all else are the same sweep
 INCIDENTAL = ("out", "resume", "shards", "shard", "tracking", "cluster", "device", "dry", "memory_gb")
 
@@ -65,6 +70,14 @@ class Grid:
 
 
 @dataclass
+class Tolerance:
+    """By how much a claim may be missed, and why that much."""
+
+    tolerance: float = MISSING
+    reason: str = MISSING
+
+
+@dataclass
 class Sweep:
     """A named sweep: what is varied, related, walked and measured."""
 
@@ -88,6 +101,12 @@ class Sweep:
     points: int = 21
     # a path is refined until its barrier is known to this share
     tolerance: float = 1e-3
+    # the tolerance of each claim of engine/claim/NAME.py
+    claims: dict[str, Tolerance] = field(default_factory=dict)
+    # default, or full for a GPU: ${scale:A,B} in a sweep's file is A or B
+    scale: str = "default"
+    # other sweeps, each run into a directory of its own inside this one's
+    sweeps: list[str] = field(default_factory=list)
 
 
 def _options_of(family: str) -> Any:
@@ -141,6 +160,11 @@ def register() -> None:
     for family in CHOSEN:
         for name, module in members(family).items():
             store.store(group=family, name=name, node=module.Config)
+    OmegaConf.register_new_resolver("scale", _at_scale, replace=True)
+
+
+def _at_scale(default: Any, full: Any, *, _root_: Any) -> Any:
+    return full if _root_.sweep.scale == "full" else default
 
 
 def check_command_line(argv: Sequence[str]) -> None:
@@ -392,6 +416,11 @@ def _check_sweep(config) -> None:
         for value in getattr(grid, axis):
             if not math.isfinite(value) or not value > least or (axis == "weight_decay" and value < 0):
                 raise ConfigError(f"sweep.grid.{axis}={value}, expected a finite number {words}".rstrip())
+    _one_of("sweep.scale", sweep.scale, SCALES)
+    if sweep.sweeps:
+        _check_series(config)
+        return
+    _check_claims(sweep)
     for option, values, choices in (
         ("relations", sweep.relations, RELATIONS),
         ("paths", sweep.paths, tuple(members("path"))),
@@ -406,6 +435,40 @@ def _check_sweep(config) -> None:
     if not 0 < sweep.tolerance < 1:
         raise ConfigError(f"sweep.tolerance={sweep.tolerance}, expected a number between 0 and 1")
     _check_function(config)
+
+
+def _check_claims(sweep) -> None:
+    made, option = of_sweep(sweep.name), "sweep.claims"
+    for name in sweep.claims:
+        if name not in made:
+            raise ConfigError(unknown_option(f"{option}.{name}", option, name, list(made)))
+    if missing := [name for name in made if name not in sweep.claims]:
+        raise ConfigError(f"{option} gives no tolerance for {', '.join(missing)} of engine/claim/{sweep.name}.py")
+    for name, given in sweep.claims.items():
+        if not given.tolerance >= 0:
+            raise ConfigError(f"{option}.{name}.tolerance={given.tolerance}, expected a number from 0")
+
+
+def _check_series(config) -> None:
+    """What may stand beside a sweep made of sweeps.
+
+    Raises:
+        ConfigError: an option that is not handed on to the sweeps.
+    """
+    name, known = config.sweep.name, sweeps()
+    for given in config.sweep.sweeps:
+        _one_of("sweep.sweeps", given, [other for other in known if other != name])
+    alone = recorded(OmegaConf.to_object(_compose([f"+sweep={name}"], [])))
+    free = (*CARRIED, *INCIDENTAL, "sweep.scale", "sweep.sweeps")
+    for option, value in flatten(recorded(config)).items():
+        if (
+            not any(option == one or option.startswith(f"{one}.") for one in free)
+            and flatten(alone).get(option) != value
+        ):
+            raise ConfigError(
+                f"{option}={value}: sweep={name} runs the sweeps {', '.join(config.sweep.sweeps)}, each with its own "
+                f"options; expected one of {', '.join(sorted(set(free)))} beside it"
+            )
 
 
 def _check_function(config) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 MANIFEST = "manifest.json"
@@ -31,6 +32,8 @@ BASE_COLUMNS = {
     "path": pa.string(),
     "alignment": pa.string(),
     "split": pa.string(),
+    "measure": pa.string(),  # that made the row; null for the sweep's own pairs
+    "control": pa.string(),  # what was altered so that a claim must fail; null in all other rows
 }
 REASON = {"reason": pa.string()}
 
@@ -120,11 +123,12 @@ def finished(directory: Path, keys: Iterable[str]) -> tuple[set[str], set[str]]:
     return {key for key, good in verdicts.items() if good}, {key for key, good in verdicts.items() if not good}
 
 
-def load(directory: str | Path) -> pa.Table:
+def load(directory: str | Path, *, controls: bool = False) -> pa.Table:
     """All rows of a finished or running sweep, in the order of its plan.
 
     Args:
         directory: a results directory.
+        controls: also the rows in which something was altered so that a claim must fail.
 
     Returns:
         One row per cell, pair, path and split; empty, with its columns, where nothing is finished yet.
@@ -139,7 +143,13 @@ def load(directory: str | Path) -> pa.Table:
         tables = list(pool.map(read_part, paths))
     tables.sort(key=lambda table: int(table.schema.metadata[b"isoloss.index"]))
     empty = pa.schema([(name, _type(text)) for name, text in manifest["columns"].items()]).empty_table()
-    return pa.concat_tables([empty, *(table.replace_schema_metadata(None) for table in tables)]).combine_chunks()
+    table = pa.concat_tables([empty, *(table.replace_schema_metadata(None) for table in tables)]).combine_chunks()
+    return table if controls else without_controls(table)
+
+
+def without_controls(table: pa.Table) -> pa.Table:
+    """The rows that belong to no control."""
+    return table.filter(pc.is_null(table["control"]))
 
 
 def _type(text: str) -> pa.DataType:

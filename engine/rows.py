@@ -12,6 +12,24 @@ from engine.measure import ALWAYS, Study, Track
 from engine.types import Pair
 
 
+def rows_of_track(study: Study, track: Track, split: str, **constant: Any) -> list[dict[str, Any]]:
+    """Rows of one path of a stack of pairs, as dictionaries, with what the measures of every sweep say of it.
+
+    For measures that walk paths of their own; ``constant`` are the axes and whatever else is the same in all rows.
+    """
+    columns: dict[str, list] = {"reason": [None] * len(track.pairs)}
+    for name in ALWAYS:
+        if hasattr(members("measure")[name], "of_track"):
+            columns |= members("measure")[name].of_track(study, track, split)
+    shared = constant | {"path": track.path, "alignment": track.alignment, "split": split}
+    return [
+        shared
+        | {name: getattr(pair, name) for name in ("relation", "rescaling", "per_neuron")}
+        | {name: values[i] for name, values in columns.items()}
+        for i, pair in enumerate(track.pairs.pairs)
+    ]
+
+
 class Rows:
     """One row per pair, path and split, with the values of every measure; what a measure does not fill is null."""
 
@@ -43,9 +61,11 @@ class Rows:
         """One row per pair for what could not be computed; ``where`` gives the path and the alignment."""
         self._extend(self._of_pairs(pairs, **where) | {"reason": list(reasons)})
 
-    def add_whole(self, rows: Sequence[dict[str, Any]]) -> None:
+    def add_whole(self, measure: str, rows: Sequence[dict[str, Any]]) -> None:
         """Rows that a measure made itself."""
-        self._extend({name: [row.get(name) for row in rows] for name in self.schema.names})
+        self._extend(
+            {name: [row.get(name) for row in rows] for name in self.schema.names} | {"measure": [measure] * len(rows)}
+        )
 
     def table(self) -> pa.Table:
         """All rows."""

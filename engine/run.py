@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from engine import align, estimate, manifest, memory, pairs, plan, predict, results, walk
+from engine import align, claim, estimate, manifest, memory, pairs, plan, predict, results, series, walk
 from engine.discovery import members
 from engine.measure import ALWAYS, Study, Track
 from engine.progress import Progress
@@ -46,7 +46,7 @@ def run_sweep(config) -> Path:
         for index, block in todo:
             table = compute(block, config, device, progress)
             results.write_part(directory, block.key, index, table)
-            tracker.block(block, table)
+            tracker.block(block, results.without_controls(table))
             progress.advance(len(block))
             log.info("block %s: %d minima, %d rows", block.key[:8], len(block.minima), table.num_rows)
     left = len(blocks) - len(results.finished(directory, blocks)[0])
@@ -66,8 +66,11 @@ def finish(directory: Path, tracker, left: int) -> None:
         return
     from engine.report import report
 
+    judged = claim.write(directory)
     table, figures = report(directory)
     tracker.finish(table, figures)
+    if judged:
+        claim.show(judged)
 
 
 def columns(config) -> pa.Schema:
@@ -110,7 +113,7 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
     for name in config.sweep.measures:
         if of_block := getattr(members("measure")[name], "of_block", None):
             progress.stage(f"{name}: {_words(block)}")
-            rows.add_whole(of_block(at))
+            rows.add_whole(name, of_block(at))
     return rows.table()
 
 
@@ -175,6 +178,8 @@ def _walk(at: Study, stack: pairs.Pairs, path: str, alignment: str, rows: Rows) 
 
 def execute(config) -> Path:
     """Run what a checked configuration asks for, or print its plan; returns the results directory."""
+    if config.sweep.sweeps:
+        return series.run_series(config, execute)
     if config.dry:
         print(estimate.describe(config, _device(config.device)))
         return Path(config.out)

@@ -1,0 +1,184 @@
+"""Claims: sentences of the paper held against the rows of a sweep.  One file per sweep, found by its name; no torch.
+
+A member is a module with functions made by ``claim``.  Each takes rows and says what was predicted and measured there;
+it is called twice, with the rows the claim speaks of and with those of its control, in which something was altered so
+that the claim must fail.  One tolerance, ``sweep.claims.NAME`` of the configuration, judges both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine import results
+from engine.discovery import members
+
+CLAIMS = "claims.json"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What rows say about a claim; ``off`` is how far ``measured`` lies on the wrong side of ``predicted``."""
+
+    predicted: float
+    measured: float
+    off: float
+
+
+def equal(predicted: float, measured: float) -> Finding:
+    """The claim is an equality."""
+    return Finding(predicted, measured, abs(measured - predicted))
+
+
+def at_most(predicted: float, measured: float) -> Finding:
+    """The claim is an upper bound."""
+    return Finding(predicted, measured, measured - predicted)
+
+
+def at_least(predicted: float, measured: float) -> Finding:
+    """The claim is a lower bound."""
+    return Finding(predicted, measured, predicted - measured)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that begins with its source, and how rows answer it."""
+
+    name: str
+    sentence: str
+    measure: str | None  # whose rows it speaks of; None: the sweep's own pairs
+    control: str  # what was altered, the entry of the column `control`
+    find: Callable[[pa.Table], Finding | None]  # None where the rows do not meet the claim's hypothesis
+
+    def judge(self, table: pa.Table, tolerance: float) -> dict[str, Any]:
+        """Predicted, measured and verdict on the claim's rows, and the verdict on its control's."""
+        finding = self._find(select(table, measure=self.measure, control=None))
+        control = self._find(select(table, control=self.control))
+        return {
+            "claim": self.sentence,
+            "predicted": finding and _number(finding.predicted),
+            "measured": finding and _number(finding.measured),
+            "tolerance": tolerance,
+            "verdict": verdict(finding, tolerance),
+            "control": verdict(control, tolerance),
+            "control_measured": control and _number(control.measured),
+            "altered": self.control,
+        }
+
+    def _find(self, rows: pa.Table) -> Finding | None:
+        return self.find(rows) if rows.num_rows else None
+
+
+def claim(sentence: str, *, control: str, measure: str | None = None) -> Callable[[Callable], Claim]:
+    """Make a claim of a function from rows to a ``Finding``; its name is the key of its tolerance.
+
+    Args:
+        sentence: what is claimed, beginning with its source ("Prop. 5.3: …").
+        control: what was altered in the rows in which it must fail, as the column ``control`` has it.
+        measure: the measure whose rows it speaks of; None for the sweep's own pairs.
+
+    Returns:
+        A decorator.
+    """
+    return lambda find: Claim(find.__name__, sentence, measure, control, find)
+
+
+def verdict(finding: Finding | None, tolerance: float) -> str:
+    """``holds``, ``fails`` (also where a number is not finite) or ``not applicable``."""
+    if finding is None:
+        return "not applicable"
+    return "holds" if finding.off <= tolerance else "fails"
+
+
+def select(table: pa.Table, **equals: Any) -> pa.Table:
+    """Rows in which each named column has the given value; None is null."""
+    for name, value in equals.items():
+        column = table[name]
+        table = table.filter(pc.is_null(column) if value is None else pc.equal(column, value))
+    return table
+
+
+def numbers(table: pa.Table, *names: str) -> tuple[np.ndarray, ...]:
+    """Columns as float64 arrays, null as NaN."""
+    return tuple(table[name].cast(pa.float64()).to_numpy() for name in names)
+
+
+def of_sweep(name: str) -> dict[str, Claim]:
+    """The claims that the file of a sweep makes, by name, in its order."""
+    module = members("claim").get(name)
+    return {made.name: made for made in vars(module).values() if isinstance(made, Claim)} if module else {}
+
+
+def judge(directory: str | Path) -> list[dict[str, Any]]:
+    """Judge the claims of a finished sweep, or of each of its sweeps, from its rows and its recorded tolerances alone.
+
+    Args:
+        directory: a results directory.
+
+    Returns:
+        For each claim ``sweep``, ``name``, ``claim``, ``predicted``, ``measured``, ``tolerance``, ``verdict``,
+        ``control``, ``control_measured``, ``altered`` and ``reason``, that of the tolerance.
+    """
+    directory = Path(directory)
+    sweep = results.read_manifest(directory)["config"]["sweep"]
+    if sweep["sweeps"]:
+        return [entry for name in sweep["sweeps"] for entry in judge(directory / name)]
+    if not sweep["claims"]:
+        return []
+    table, claims = results.load(directory, controls=True), of_sweep(sweep["name"])
+    return [
+        {
+            "sweep": sweep["name"],
+            "name": name,
+            **claims[name].judge(table, given["tolerance"]),
+            "reason": given["reason"],
+        }
+        for name, given in sweep["claims"].items()
+    ]
+
+
+def write(directory: str | Path) -> list[dict[str, Any]]:
+    """Judge the claims of a finished sweep and, where it has any, keep them in ``claims.json``."""
+    judged = judge(directory)
+    if judged:
+        text = json.dumps(judged, indent=2, ensure_ascii=False, allow_nan=False)
+        results.write_atomically(Path(directory) / CLAIMS, text.encode())
+    return judged
+
+
+def show(judged: Sequence[Mapping[str, Any]]) -> None:
+    """Print claims as a table."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("verdict", "claim", box=SIMPLE)
+    for name in ("predicted", "measured", "tolerance", "control"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for i, entry in enumerate(judged):
+        if i == 0 or entry["sweep"] != judged[i - 1]["sweep"]:
+            table.add_section()
+            table.add_row("", entry["sweep"], style="bold")
+        short = [_words(entry[name]) for name in ("predicted", "measured", "tolerance")]
+        control = f"{entry['control']}, {_words(entry['control_measured'])}"
+        table.add_row(entry["verdict"], entry["claim"], *short, control)
+    console = Console()
+    # piped output is read by programs and in logs: never cut to a terminal's 80 columns
+    (console if console.is_terminal else Console(width=160)).print(table)
+
+
+def _words(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN and no infinity: what is not finite is no number."""
+    return float(value) if math.isfinite(value) else None

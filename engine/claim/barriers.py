@@ -1,0 +1,51 @@
+"""Rescaling barriers: Props. 5.3, 5.4 and 5.5 of Zhao et al. 2025, over trained and random networks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.claim import at_most, claim, equal, numbers
+
+DEGREE = {"linear": 1, "relu": 1, "leaky_relu": 1, "relu_squared": 2}  # k of σ(cz) = c^k σ(z), c > 0
+
+
+@claim(
+    "Prop. 5.3: on the straight line between rescaled minima the barrier is the closed form in the end's own outputs",
+    control="one weight of the second end changed by one part in a hundred",
+)
+def closed_form(rows):
+    """Largest difference of barrier and closed form, over the largest loss on the path."""
+    barrier, predicted, top = numbers(rows, "barrier", "predicted", "loss_max")
+    known = np.isfinite(predicted)
+    return at_most(0.0, np.max(np.abs(barrier - predicted)[known] / top[known])) if known.any() else None
+
+
+@claim(
+    "Fig. 4: the same in random networks, five leaky-ReLU layers among them, up to a factor of 10 000",
+    measure="growth",
+    control="a permutation in place of the rescaling",
+)
+def random_networks(rows):
+    """Largest relative difference of barrier and closed form."""
+    m, barrier, predicted = numbers(rows, "rescaling", "growth_barrier", "growth_predicted")
+    apart = m != 1
+    return at_most(0.0, np.max(np.abs(barrier[apart] / predicted[apart] - 1)))
+
+
+@claim(
+    "Prop. 5.3: the barrier is unbounded: it grows as the 2k-th power of the factor m, k the activation's degree",
+    measure="growth",
+    control="a permutation in place of the rescaling",
+)
+def growth_exponent(rows):
+    """Slope of log barrier over log m between the two largest factors, over 2k; the one farthest from 1."""
+    m, barrier = numbers(rows, "rescaling", "growth_barrier")
+    keys = np.array([f"{row}" for row in rows.select(["depth", "width", "activation", "seed"]).to_pylist()])
+    degree = np.array([DEGREE[name] for name in rows["activation"].to_pylist()])
+    ratios = []
+    for key in np.unique(keys):
+        group = keys == key
+        order = np.argsort(m[group])[-2:]
+        slope = np.diff(np.log(barrier[group][order])) / np.diff(np.log(m[group][order]))
+        ratios.append(slope[0] / (2 * degree[group][0]))
+    return equal(1.0, max(ratios, key=lambda ratio: abs(ratio - 1)))

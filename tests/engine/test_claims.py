@@ -1,0 +1,101 @@
+"""Claims are judged from rows alone: each holds on tiny inputs, its control fails, disturbed rows turn the verdict."""
+
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+import engine
+from engine import claim, results
+from engine.discovery import members
+
+# small enough for seconds, and every claim still applies
+TINY = {
+    "barriers": [
+        "sweep.grid.depth=[2]",
+        "sweep.grid.width=[4]",
+        "sweep.grid.rescaling=[1,10]",
+        "sweep.grid.weight_decay=[0]",
+        "sweep.seeds=2",
+        "minima.steps=5",
+        "data=teacher",
+    ],
+}
+# a column of the claim's own rows and what is done to it, to turn the verdict
+DISTURBED = {
+    ("barriers", "closed_form"): ("barrier", lambda value: value * 1.001),
+    ("barriers", "random_networks"): ("growth_barrier", lambda value: value * (1 + 1e-8)),
+    ("barriers", "growth_exponent"): ("rescaling", lambda value: value**1.1),
+}
+
+
+@pytest.fixture(scope="module", params=list(TINY))
+def directory(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param)
+    return engine.run(request.param, [*TINY[request.param], f"out={out}", "tracking=none"])
+
+
+def test_every_claim_holds_and_its_control_fails(directory):
+    judged = json.loads((directory / claim.CLAIMS).read_text())
+    assert judged
+    for entry in judged:
+        assert (entry["verdict"], entry["control"]) == ("holds", "fails"), entry
+        assert entry["measured"] is not None and entry["reason"]
+        assert entry["claim"].startswith(("Prop. ", "Fig. ", "Eq. ", "Thm. ", "Cor. ", "Open Question ", "Section ")), (
+            entry["claim"]
+        )
+
+
+def test_a_disturbed_measurement_turns_the_verdict(directory):
+    table = results.load(directory, controls=True)
+    sweep = results.read_manifest(directory)["config"]["sweep"]
+    for name, made in claim.of_sweep(sweep["name"]).items():
+        column, change = DISTURBED[sweep["name"], name]
+        place = table.schema.get_field_index(column)
+        changed = [None if value is None else change(value) for value in table[column].to_pylist()]
+        disturbed = table.set_column(
+            place, table.schema.field(place), pa.array(changed, table.schema.field(place).type)
+        )
+        tolerance = sweep["claims"][name]["tolerance"]
+        assert made.judge(table, tolerance)["verdict"] == "holds"
+        assert made.judge(disturbed, tolerance)["verdict"] == "fails", name
+
+
+def test_claims_do_not_apply_where_there_are_no_rows(directory):
+    table = results.load(directory)[:0]
+    for made in claim.of_sweep(results.read_manifest(directory)["config"]["sweep"]["name"]).values():
+        entry = made.judge(table, 1.0)
+        assert (entry["verdict"], entry["control"]) == ("not applicable", "not applicable")
+        assert entry["measured"] is None
+
+
+def test_every_file_of_claims_has_a_tiny_sweep_here():
+    assert set(TINY) == set(members("claim"))
+
+
+def test_claims_are_judged_without_torch(directory):
+    program = (
+        f"import sys; from engine import claim; print(len(claim.judge({str(directory)!r}))); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (claim.equal(1.0, 1.05), "holds"),
+        (claim.equal(1.0, 0.85), "fails"),
+        (claim.at_most(1.0, 0.2), "holds"),
+        (claim.at_most(1.0, 1.2), "fails"),
+        (claim.at_least(1.0, 7.0), "holds"),
+        (claim.at_least(1.0, 0.8), "fails"),
+        (claim.equal(1.0, float("nan")), "fails"),
+        (claim.at_least(1.0, float("nan")), "fails"),
+        (None, "not applicable"),
+    ],
+)
+def test_verdicts(finding, expected):
+    assert claim.verdict(finding, 0.1) == expected
