@@ -1,1 +1,5 @@
-"""Figures: one file each."""
+"""Figures of a results table: one file each, found by name from ``sweep.figures``; no torch.
+
+A member is a module with ``chart(table, config)``: the ``engine.report.chart.Chart`` of the rows of a sweep, or None
+where they have nothing of what it shows; ``config`` is the recorded configuration, plain values.
+"""

@@ -1,0 +1,169 @@
+"""The tables that end a sweep: medians by architecture, and how far measured and predicted are apart; no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.report.chart import UNITS
+from engine.report.select import array, measured, rows, values
+
+LINES = 24  # of a table in the terminal; the page has all
+FACTORS = 5  # columns of rescaling factors
+ALIGNMENTS = ("none", "permutation", "rescaling", "both")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some rows under a head; the cells are words already."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def summaries(table: pa.Table, claims: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
+    """What is worth a look, in the order in which a reader asks; what the sweep did not measure is left out."""
+    train = rows(table, split="train") if "split" in table.column_names else table
+    made = (_claims(claims), _rescaled(train), *_aligned(train), _curves(train), _without(table))
+    return [found for found in made if found is not None]
+
+
+def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
+    """What was measured, in a sentence."""
+    minima = table.group_by(["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False)
+    reached = minima.aggregate([("reached", "min")])["reached_min"]
+    count = len(reached)
+    return (
+        f"{config['sweep']['name']}: {table.num_rows} rows, {count} minima of {config['data']['name']}"
+        f" ({pc.sum(reached).as_py() or 0} within the gradient tolerance), {UNITS[config['loss']]},"
+        f" {config['precision']}; the tables are of the training split"
+    )
+
+
+def number(value: float) -> str:
+    """Two significant digits; a dash for NaN."""
+    if value != value:
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{float(f'{value:.2g}'):g}"
+    return f"{value:.1e}"
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> Table | None:
+    if not claims:
+        return None
+    keys = ("predicted", "measured", "tolerance")
+    told = [
+        [claim["verdict"], claim["claim"], *(_words(claim.get(key)) for key in keys), _words(claim.get("control"))]
+        for claim in claims
+    ]
+    return Table("Claims", ["verdict", "claim", *keys, "control"], told)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else str(value)
+
+
+def _architectures(table: pa.Table) -> tuple[list[str], list[dict[str, Any]]]:
+    """The axes of an architecture that vary, and its values, in order."""
+    axes = [axis for axis in ("depth", "width", "activation", "skip") if axis in table.column_names]
+    found = table.group_by(axes, use_threads=False).aggregate([]).sort_by([(axis, "ascending") for axis in axes])
+    varied = [axis for axis in axes if len(values(found, axis)) > 1] or axes[:2]
+    return varied, found.to_pylist()
+
+
+def _rescaled(table: pa.Table) -> Table | None:
+    """Median barrier by factor, and the worst disagreement with the closed form."""
+    table = measured(rows(table, relation="rescaled", path="linear", alignment="none", per_neuron=False), "barrier")
+    if not table.num_rows:
+        return None
+    factors = values(table, "rescaling")
+    if len(factors) > FACTORS:
+        factors = [factors[round(i * (len(factors) - 1) / (FACTORS - 1))] for i in range(FACTORS)]
+    varied, architectures = _architectures(table)
+    told = []
+    for architecture in architectures:
+        part = rows(table, **architecture)
+        barriers = [array(rows(part, rescaling=factor), "barrier") for factor in factors]
+        told.append([
+            *(str(architecture[axis]) for axis in varied),
+            *(number(np.median(found)) if len(found) else "–" for found in barriers),
+            number(_apart(part)),
+        ])
+    return Table(
+        "Rescaled twins, straight line: median barrier by factor m",
+        [*varied, *(f"m={factor:g}" for factor in factors), "apart"],
+        told,
+        "apart: the worst |measured − predicted| of all pairs, over the largest loss of the path",
+    )
+
+
+def _apart(table: pa.Table) -> float:
+    """The largest distance of measured and predicted barriers over the largest loss; NaN where none is predicted."""
+    table = measured(table, "predicted")
+    if not table.num_rows:
+        return float("nan")
+    measured_, predicted, scale = (array(table, name) for name in ("barrier", "predicted", "loss_max"))
+    return float((np.abs(measured_ - predicted) / scale).max())
+
+
+def _aligned(table: pa.Table) -> list[Table]:
+    """Median barriers of the pairs without a factor by alignment, a table for each relation."""
+    table = measured(rows(table, path="linear", rescaling=None), "barrier")
+    made = []
+    for relation in values(table, "relation"):
+        of_relation = rows(table, relation=relation)
+        there = values(of_relation, "alignment")
+        alignments = [name for name in ALIGNMENTS if name in there]
+        varied, architectures = _architectures(of_relation)
+        told = []
+        for architecture in architectures:
+            part = rows(of_relation, **architecture)
+            found = [array(rows(part, alignment=alignment), "barrier") for alignment in alignments]
+            told.append([
+                *(str(architecture[axis]) for axis in varied),
+                *(number(np.median(barriers)) if len(barriers) else "–" for barriers in found),
+            ])
+        words = {"independent": "Independent minima", "permuted": "Permuted twins", "transformed": "GL twins"}
+        title = f"{words.get(relation, relation)}, straight line: median barrier after alignment by"
+        made.append(Table(title, [*varied, *("nothing" if name == "none" else name for name in alignments)], told))
+    return made
+
+
+def _curves(table: pa.Table) -> Table | None:
+    """How constant the loss is along the paths that are not straight."""
+    if "deviation" not in table.column_names:
+        return None
+    told = []
+    for path in values(table, "path"):
+        if path == "linear":
+            continue
+        part = measured(rows(table, path=path), "deviation", "loss_a")
+        for relation in values(part, "relation"):
+            some = rows(part, relation=relation)
+            told.append([relation, path, str(some.num_rows), number(float(array(some, "deviation").max()))])
+    if not told:
+        return None
+    return Table("Curves: largest change of the loss along any", ["pairs", "path", "number", "change"], told)
+
+
+def _without(table: pa.Table) -> Table | None:
+    """Why there are rows without a number."""
+    if "reason" not in table.column_names:
+        return None
+    reasons = Counter(table.filter(pc.is_valid(table["reason"]))["reason"].to_pylist())
+    if not reasons:
+        return None
+    return Table(
+        "Rows without a number", ["rows", "reason"], [[str(count), reason] for reason, count in reasons.most_common()]
+    )
