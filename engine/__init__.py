@@ -38,7 +38,7 @@ def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
         The results directory.
     """
     from engine import config
-    from engine.run import execute
+    from engine.execution import execute
 
     return execute(config.read([f"+sweep={sweep}", *overrides]))
 

@@ -16,7 +16,7 @@ failed: list[int] = []  # exit codes of jobs of a multirun that failed, while th
 @hydra.main(version_base="1.3", config_path=str(configuration.CONF), config_name="config")
 def job(cfg) -> None:
     """One job of a multirun, or the only one."""
-    from engine.run import execute
+    from engine.execution import execute
 
     try:
         checked = configuration.check(cfg)

@@ -46,7 +46,7 @@ def test_members_of_a_family_do_not_import_each_other(family):
     for path in members:
         others = {f"engine.{family}.{other.stem}" for other in members if other != path}
         assert not starts(imported(path), *others), path
-        assert not starts(imported(path), "engine.run"), path
+        assert not starts(imported(path), "engine.execution"), path
 
 
 def test_results_are_read_and_reported_without_torch():
