@@ -1,0 +1,153 @@
+"""Reading the machine code of GPUs: resources, loops, and what bounds each loop.
+
+The floor of a loop is a static bound: for each pipe of one of an NVIDIA SM's four sub-cores, the cycles that its
+instructions need at the data sheet's rate.  Latency, bank conflicts, caches and occupancy only add to it, and rates may
+not be reached.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+
+TENSOR, FMA, F64 = "tensor", "fma", "f64"
+
+# Floating-point operations of one sub-core in a cycle, multiply and add counted apart, and cycles of a warp's
+# instruction: white papers of A100 (2020), H100 (2022) and B200 (2024), CUDA C++ programming guide, section 8.4.1.
+TF32_RATE = {80: 256, 90: 512, 100: 1024}  # float16 and bfloat16 twice
+DMMA_RATE = {80: 32, 90: 64, 100: 32}
+F64_CYCLES = {80: 4, 90: 2, 100: 2}
+FMA_CYCLES = {80: 2, 90: 1, 100: 1}
+MUFU_CYCLES = 8
+SHARED_CYCLES = 4  # for 4 bytes of each lane: the four sub-cores share 128 bytes a cycle
+
+OLD_SHAPES = {"1688": (16, 8, 8), "16816": (16, 8, 16), "884": (8, 8, 4)}
+PIPES = {
+    TENSOR: ("HMMA", "DMMA", "HGMMA", "UTCHMMA"),
+    F64: ("DFMA", "DADD", "DMUL", "DSETP"),
+    FMA: ("FFMA", "FFMA2", "FADD", "FADD2", "FMUL", "FMUL2"),
+    "shared": ("LDS", "STS", "LDSM", "STSM", "SHFL", "MOVM", "LDTM", "STTM"),
+    "mufu": ("MUFU",),
+    "stack": ("LDL", "STL"),
+}
+PIPE = {name: pipe for pipe, names in PIPES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An innermost loop with arithmetic in it, or a whole kernel that has none."""
+
+    instructions: int
+    tensor_instructions: int
+    stack_instructions: int  # reads and writes of spilled registers
+    cycles: dict[str, float]  # by pipe
+
+    @property
+    def worker(self) -> str:
+        """The pipe that does the arithmetic: tensor cores where they are used."""
+        return max((TENSOR, FMA, F64), key=lambda pipe: (pipe == TENSOR and self.cycles[pipe] > 0, self.cycles[pipe]))
+
+    @property
+    def floor(self) -> float | None:
+        """The arithmetic pipe's cycles over the busiest pipe's: the best share of its peak there can be, if known."""
+        unknown = self.tensor_instructions and not self.cycles[TENSOR]
+        return None if unknown else self.cycles[self.worker] / max(self.cycles.values())
+
+
+@dataclass(frozen=True)
+class Code:
+    """What one kernel's machine code takes."""
+
+    registers: int
+    stack_bytes: int
+    tensor_instructions: int
+    loops: tuple[Loop, ...]  # none where they are not read: AMD
+
+    @property
+    def hot(self) -> Loop | None:
+        """The loop with the most work for tensor cores, else the most arithmetic, else the longest."""
+        order = [(loop.cycles[TENSOR], loop.cycles[loop.worker], loop.instructions) for loop in self.loops]
+        return self.loops[order.index(max(order))] if order else None
+
+    @property
+    def loop_stack(self) -> int:
+        """Reads and writes of the stack inside innermost loops that do arithmetic."""
+        return sum(loop.stack_instructions for loop in self.loops)
+
+
+def tensor_cycles(operation: str, arch: int) -> float:
+    """Cycles of a sub-core's tensor core for one instruction, from the shape in its mnemonic."""
+    kind, *rest = operation.split(".")
+    if kind not in ("HMMA", "DMMA", "HGMMA"):
+        return 0.0  # of Blackwell's UTCHMMA the mnemonic gives no shape
+    m, n, k = OLD_SHAPES.get(rest[0]) or tuple(map(int, rest[0].split("x")))
+    sub_cores = 4 if kind == "HGMMA" else 1
+    rate = DMMA_RATE[arch] if kind == "DMMA" else TF32_RATE[arch] * (1 if "TF32" in operation else 2)
+    return 2 * m * n * k / sub_cores / rate
+
+
+def _shared_cycles(operation: str) -> float:
+    """Cycles of the shared-memory pipe, from the width in the mnemonic."""
+    words = {"64": 2, "128": 4, "2": 2, "4": 4, "x2": 2, "x4": 4}
+    return SHARED_CYCLES * next((words[part] for part in operation.split(".")[1:] if part in words), 1)
+
+
+def _loop(operations: list[str], arch: int) -> Loop:
+    pipes = Counter(PIPE.get(operation.split(".")[0], "other") for operation in operations)
+    return Loop(
+        instructions=len(operations),
+        tensor_instructions=pipes[TENSOR],
+        stack_instructions=pipes["stack"],
+        cycles={
+            TENSOR: sum(tensor_cycles(operation, arch) for operation in operations),
+            "issue": len(operations),
+            "shared": sum(_shared_cycles(o) for o in operations if PIPE.get(o.split(".")[0]) == "shared"),
+            F64: F64_CYCLES[arch] * pipes[F64],
+            FMA: FMA_CYCLES[arch] * pipes[FMA],
+            "mufu": MUFU_CYCLES * pipes["mufu"],
+        },
+    )
+
+
+def parse(listing: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """Operations of an ``nvdisasm -c`` listing, and the ranges of its innermost loops."""
+    operations, labels, loops = [], {}, []
+    for line in listing.splitlines():
+        if label := re.match(r"\s*(\.L_x?_?\w+):", line):
+            labels[label[1]] = len(operations)
+        elif operation := re.match(r"\s+(?:/\*\w+\*/)?\s*(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", line):
+            operations.append(operation[1])
+            goal = re.search(r"\.L_x?_?\w+", operation[2]) if operation[1].startswith("BRA") else None
+            if goal and goal[0] in labels:
+                loops.append((labels[goal[0]], len(operations)))
+    inner = [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+    return operations, inner
+
+
+def nvidia(cubin: bytes, arch: int) -> Code:
+    """Read a compiled kernel by the tools in Triton's wheel."""
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+
+        def run(tool, *options):
+            return subprocess.run([tool.path, *options, file.name], capture_output=True, text=True, check=True).stdout
+
+        usage = re.search(r"REG:(\d+) STACK:(\d+)", run(knobs.nvidia.cuobjdump, "--dump-resource-usage"))
+        operations, ranges = parse(run(knobs.nvidia.nvdisasm, "-c"))
+    whole = _loop(operations, arch)
+    loops = [_loop(operations[start:end], arch) for start, end in ranges]
+    loops = [loop for loop in loops if loop.tensor_instructions or loop.cycles[loop.worker]]
+    return Code(int(usage[1]), int(usage[2]), whole.tensor_instructions, tuple(loops) or (whole,))
+
+
+def amd(assembly: str) -> Code:
+    """Read what LLVM writes beside a kernel's assembly."""
+    number = dict(re.findall(r"\.(vgpr_count|private_segment_fixed_size):\s*(\d+)", assembly))
+    tensor = len(re.findall(r"\bv_s?mfma", assembly))
+    return Code(int(number["vgpr_count"]), int(number["private_segment_fixed_size"]), tensor, ())

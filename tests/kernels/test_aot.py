@@ -1,0 +1,102 @@
+"""Compiling ahead of time: it must be what a launch compiles, and its report must see what does not fit."""
+
+import pytest
+import torch
+
+triton = pytest.importorskip("triton")
+
+from kernels import aot, machine_code, target  # noqa: E402
+from kernels.spec import Launch, Variant, aligned  # noqa: E402
+
+
+@triton.jit(do_not_specialize=["m"])
+def _kernel(x_ptr, y_ptr, z_ptr, n, one, m, big, N: triton.language.constexpr):
+    pass
+
+
+def test_a_launch_has_the_signature_that_triton_derives_from_its_arguments():
+    """Against Triton's own binding of arguments, which needs no device."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import make_backend
+    from triton.runtime.jit import create_function_from_signature
+
+    arguments = {
+        "x_ptr": aligned(torch.zeros(64, dtype=torch.float64)),
+        "y_ptr": aligned(torch.zeros(64, dtype=torch.int32)[1:]),
+        "z_ptr": None,
+        "n": 48,
+        "one": 1,
+        "m": 16,
+        "big": 2**31,
+    }
+    launch = Launch(_kernel, (1,), arguments, {"N": 32}, num_warps=4)
+    types, constants, attributes = launch.signature()
+
+    backend = make_backend(GPUTarget("cuda", 90, 32))
+    bind = create_function_from_signature(_kernel.signature, _kernel.params, backend)
+    bound, special, _ = bind(*arguments.values(), N=32)
+    assert list(types.values()) == [kind for kind, _ in special]
+    assert constants == {
+        name: bound[name] for name, (kind, _) in zip(bound, special, strict=True) if kind == "constexpr"
+    }
+    parsed = [backend.parse_attr(key) if isinstance(key, str) else [] for _, key in special]
+    assert attributes == {(place,): found for place, found in enumerate(parsed) if found}
+
+
+LISTING = """
+.L_x_0:
+        /*0010*/                   LDS.128 R4, [R2] ;
+.L_x_1:
+        /*0020*/                   DMMA.8x8x4 R8, R4, R6, R8 ;
+        /*0030*/                   LDL R9, [R1] ;
+        /*0040*/               @P0 BRA `(.L_x_1) ;
+        /*0050*/                   FFMA R3, R3, R3, R3 ;
+        /*0060*/              @!P1 BRA `(.L_x_0) ;
+        /*0070*/                   EXIT ;
+.L_x_2:
+        /*0080*/                   BRA `(.L_x_2);
+"""
+
+
+def test_innermost_loops_of_a_listing_are_found():
+    operations, loops = machine_code.parse(LISTING)
+    assert [operations[start:end] for start, end in loops] == [["DMMA.8x8x4", "LDL", "BRA"], ["BRA"]]
+
+
+@pytest.mark.parametrize(
+    "operation, arch, cycles",
+    [
+        ("DMMA.8x8x4", 90, 8),  # 512 operations at 64 a cycle
+        ("DMMA.8x8x4", 80, 16),
+        ("HMMA.1688.F32.TF32", 80, 8),
+        ("HMMA.16816.F32.BF16", 80, 8),
+        ("HGMMA.64x64x8.F32.TF32", 90, 32),  # four sub-cores at once
+        ("FFMA", 90, 0),
+    ],
+)
+def test_cycles_of_tensor_cores(operation, arch, cycles):
+    assert machine_code.tensor_cycles(operation, arch) == cycles
+
+
+def loop(operations: list[str]) -> machine_code.Loop:
+    return machine_code._loop(operations, 90)
+
+
+def test_the_floor_is_the_share_of_the_busiest_pipe():
+    assert loop(["DMMA.8x8x4"] * 4 + ["IADD3"] * 8).floor == 1
+    assert loop(["DMMA.8x8x4"] + ["IADD3"] * 15).floor == 0.5  # 8 cycles of 16 that issue
+    assert loop(["FFMA"] * 4 + ["LDS.128"]).floor == 0.25  # 16 cycles for 16 bytes of each lane
+    assert loop(["UTCHMMA", "IADD3"]).floor is None  # its shape is not in the listing
+
+
+@pytest.mark.parametrize(
+    "stack, loop_stack, shared, word",
+    [(256, 0, 232448, ""), (264, 0, 0, "bytes of stack"), (8, 1, 0, "in a loop"), (0, 0, 232449, "shared memory")],
+)
+def test_what_does_not_fit_fails_where_it_is_used_by_default(stack, loop_stack, shared, word):
+    code = machine_code.Code(255, stack, 1, (loop(["DMMA.8x8x4"] + ["LDL"] * loop_stack),))
+    for default in (True, False):
+        job = aot.Job("kernel", Variant(torch.float64, {"n": 8}, default=default), target.GPUS["sm_90"])
+        made = aot.Row(job, code, shared)
+        assert made.failed == (bool(word) and default)
+        assert word in str(made) and ("FAILS" in str(made)) == made.failed
