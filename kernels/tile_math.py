@@ -1,6 +1,7 @@
-"""``np.exp`` and ``np.log`` of register tiles inside kernels, in plain numba code.
+"""``np.exp``, ``np.log``, ``np.tanh``, ``erf`` and ``sigmoid`` of register tiles inside kernels, in plain numba code.
 
-Reduction to an interval around 0 and a truncated series there; errors below 1 ulp (tests/kernels/test_tile_math.py).
+Reduction to an interval around 0 and a truncated series there; errors below 1 ulp of ``exp`` and ``log`` and below 3 of
+the others (tests/kernels/test_tile_math.py).
 Rounding to an integer is done by adding 1.5 · 2^(mantissa bits): the low bits of the sum hold the integer, so that no
 conversion between floats and 64-bit integers is needed, which AVX2 lacks.
 """
@@ -30,6 +31,23 @@ TINY32, TINY64 = float(np.finfo(np.float32).tiny), float(np.finfo(np.float64).ti
 SQRT_HALF32 = int(np.float32(math.sqrt(0.5)).view(np.int32))
 SQRT_HALF64 = int(np.float64(math.sqrt(0.5)).view(np.int64))
 
+ERF32, ERF64 = (
+    tuple((-1) ** k * 2 / (math.sqrt(math.pi) * math.factorial(k) * (2 * k + 1)) for k in range(last, -1, -1))
+    for last in (10, 18)  # Taylor of erf(x) / x in x², |x| <= 1: next terms 1e-9 and 2e-19
+)
+# e^(x²) erfc(x) on [1, 6] as a polynomial in 14.4 / (x + 3) - 2.6, in [-1, 1]: the first terms of its Chebyshev
+# interpolation; those left out are below 4e-9 and 1e-18
+ERFC32 = (
+    -2.415798235233524e-06, 1.8485698092263192e-05, 0.0003315967333037406, 0.0024799825623631477,
+    0.012713149189949036, 0.04969831183552742, 0.15436117351055145, 0.20798330008983612,
+)  # fmt: skip
+ERFC64 = (
+    6.0857915906870915e-12, -6.047405945991704e-12, -2.571511429603255e-10, 2.6381508985080735e-10,
+    1.1339538061744706e-08, 4.526700764248741e-09, -5.541274478467714e-07, -2.4255574719050315e-06,
+    1.9563583246137112e-05, 0.0003316029605764125, 0.002479314697078186, 0.012713147695692198,
+    0.04969844540339464, 0.15436117429436919, 0.20798329133342885,
+)  # fmt: skip
+
 
 @inline
 def polynomial(x, coefficients):
@@ -41,29 +59,71 @@ def polynomial(x, coefficients):
 
 
 @inline
-def exp32(x):
-    """e^x of float32."""
-    x = np.minimum(np.maximum(x, -104.0), 89.0)  # beyond: 0 and inf
+def reduced32(x):
+    """Numbers m and n, n an integer, with e^x = 2^n (1 + m) and |m| <= 0.42; float32."""
     shifted = fma(x, LOG2E, MAGIC32)
     k = shifted - MAGIC32
     r = fma(k, -LN2_LO32, fma(k, -LN2_HI32, x))
-    e = fma(r * r, polynomial(r, EXP32), r) + 1.0
-    n = bits(shifted) - MAGIC32_BITS
+    return fma(r * r, polynomial(r, EXP32), r), bits(shifted) - MAGIC32_BITS
+
+
+@inline
+def exp32(x):
+    """e^x of float32."""
+    m, n = reduced32(np.minimum(np.maximum(x, -104.0), 89.0))  # beyond: 0 and inf
     half = n >> 1  # in two factors, so that 2^n may be subnormal or overflow
-    return e * bits((half + 127) << 23) * bits((n - half + 127) << 23)
+    return (m + 1.0) * bits((half + 127) << 23) * bits((n - half + 127) << 23)
+
+
+@inline
+def tanh32(x):
+    """Hyperbolic tangent of float32, as (e^2|x| - 1) / (e^2|x| + 1) without the cancellation near 0."""
+    m, n = reduced32(np.minimum(2.0 * abs(x), 44.0))
+    scale = bits((n + 127) << 23)
+    p = fma(scale, m, scale - 1.0)
+    return np.copysign(p / (p + 2.0), x)
+
+
+@inline
+def erf32(x):
+    """The error function of float32."""
+    y = np.minimum(abs(x), 6.0)
+    far = 1.0 - np.exp(-y * y) * polynomial(14.4 / (y + 3.0) - 2.6, ERFC32)
+    return np.where(y < 1.0, x * polynomial(x * x, ERF32), np.copysign(far, x))
+
+
+@inline
+def reduced64(x):
+    """Numbers m and n, n an integer, with e^x = 2^n (1 + m) and |m| <= 0.42; float64."""
+    shifted = fma(x, LOG2E, MAGIC64)
+    k = shifted - MAGIC64
+    r = fma(k, -LN2_LO64, fma(k, -LN2_HI64, x))
+    return fma(r * r, polynomial(r, EXP64), r), bits(shifted) - MAGIC64_BITS
 
 
 @inline
 def exp64(x):
     """e^x of float64."""
-    x = np.minimum(np.maximum(x, -746.0), 710.0)
-    shifted = fma(x, LOG2E, MAGIC64)
-    k = shifted - MAGIC64
-    r = fma(k, -LN2_LO64, fma(k, -LN2_HI64, x))
-    e = fma(r * r, polynomial(r, EXP64), r) + 1.0
-    n = bits(shifted) - MAGIC64_BITS
-    half = n >> 1
-    return e * bits((half + 1023) << 52) * bits((n - half + 1023) << 52)
+    m, n = reduced64(np.minimum(np.maximum(x, -746.0), 710.0))  # beyond: 0 and inf
+    half = n >> 1  # in two factors, so that 2^n may be subnormal or overflow
+    return (m + 1.0) * bits((half + 1023) << 52) * bits((n - half + 1023) << 52)
+
+
+@inline
+def tanh64(x):
+    """Hyperbolic tangent of float64, as (e^2|x| - 1) / (e^2|x| + 1) without the cancellation near 0."""
+    m, n = reduced64(np.minimum(2.0 * abs(x), 44.0))
+    scale = bits((n + 1023) << 52)
+    p = fma(scale, m, scale - 1.0)
+    return np.copysign(p / (p + 2.0), x)
+
+
+@inline
+def erf64(x):
+    """The error function of float64."""
+    y = np.minimum(abs(x), 6.0)
+    far = 1.0 - np.exp(-y * y) * polynomial(14.4 / (y + 3.0) - 2.6, ERFC64)
+    return np.where(y < 1.0, x * polynomial(x * x, ERF64), np.copysign(far, x))
 
 
 @inline
@@ -100,6 +160,16 @@ def log64(x):
     return np.where(x > 0.0, value, np.where(x == 0.0, x * 0.0 - np.inf, x * np.nan))
 
 
+def erf(x):
+    """The error function, of tiles in kernels."""
+
+
+@inline
+def sigmoid(x):
+    """1 / (1 + e^-x)."""
+    return 1.0 / (1.0 + np.exp(-x))
+
+
 def _on_tiles(function, single, double):
     @overload(function, jit_options={"forceinline": True})
     def choose(x):
@@ -110,3 +180,5 @@ def _on_tiles(function, single, double):
 
 _on_tiles(np.exp, exp32, exp64)
 _on_tiles(np.log, log32, log64)
+_on_tiles(np.tanh, tanh32, tanh64)
+_on_tiles(erf, erf32, erf64)

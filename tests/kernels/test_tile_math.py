@@ -1,10 +1,10 @@
-"""exp and log of register tiles: below one unit in the last place of 50-digit values, numpy's special values."""
+"""Functions of register tiles within units in the last place of 50-digit values, and numpy's special values."""
 
 import mpmath
 import numpy as np
 import pytest
 
-from kernels import tile_math  # noqa: F401  (np.exp and np.log of tiles)
+from kernels import tile_math
 from kernels.jit import kernel
 from kernels.simd import LANES32, LANES64, row, store, tile
 
@@ -27,6 +27,16 @@ def values(x):
     exp, log = np.empty_like(padded), np.empty_like(padded)
     exp_and_log(padded, exp, log)
     return exp[: len(x)], log[: len(x)]
+
+
+@kernel
+def curves(x, out):
+    """Tanh, erf and the sigmoid of a multiple of the lanes."""
+    like = tile(x.dtype.type(0), 1, 1)
+    for k in range(0, x.shape[0], LANES64 if x.itemsize == 8 else LANES32):
+        store(out[0], k, np.tanh(row(x, k, like)))
+        store(out[1], k, tile_math.erf(row(x, k, like)))
+        store(out[2], k, tile_math.sigmoid(row(x, k, like)))
 
 
 def ulps(given, exact, dtype):
@@ -62,3 +72,34 @@ def test_special_values_are_numpys(dtype):
             np.testing.assert_allclose(given[normal], expected[normal], rtol=2 * info.eps)
             few = ~normal & ~np.isnan(expected)  # zeros and subnormal numbers, exact to one step
             np.testing.assert_allclose(given[few], expected[few], rtol=0, atol=info.smallest_subnormal)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_activations_within_three_units_in_the_last_place(dtype):
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.uniform(-12, 12, 480), rng.normal(size=480), 1e-3 * rng.normal(size=64)]).astype(dtype)
+    out = np.empty((3, len(x)), dtype)
+    curves(x, out)
+    with mpmath.workdps(50):
+        exact = [mpmath.mpf(float(v)) for v in x]
+        assert ulps(out[0], [mpmath.tanh(v) for v in exact], dtype) < 3
+        assert ulps(out[1], [mpmath.erf(v) for v in exact], dtype) < 3
+        assert ulps(out[2], [1 / (1 + mpmath.exp(-v)) for v in exact], dtype) < 3
+    ends = np.zeros(LANES32, dtype)
+    ends[:5] = -np.inf, np.inf, np.nan, -0.0, 300
+    out = np.empty((3, len(ends)), dtype)
+    curves(ends, out)
+    np.testing.assert_array_equal(out[:, :5], [[-1, 1, np.nan, 0, 1], [-1, 1, np.nan, 0, 1], [0, 1, np.nan, 0.5, 1]])
+    assert np.signbit(out[:2, 3]).all()
+
+
+def test_the_coefficients_of_erfc_are_its_chebyshev_interpolation():
+    """At Chebyshev nodes of [-1, 1] in v = 14.4 / (x + 3) - 2.6; the polynomials agree with e^(x²) erfc(x) there."""
+    with mpmath.workdps(50):
+        for v in (mpmath.cos(mpmath.pi * (k + 0.5) / 40) for k in range(40)):
+            x = mpmath.mpf("14.4") / (v + mpmath.mpf("2.6")) - 3
+            exact = mpmath.exp(x * x) * mpmath.erfc(x)
+            assert (
+                abs(mpmath.polyval(tile_math.ERFC64, v) - exact) < 5e-17
+            )  # half units in the last place of the coefficients
+            assert abs(mpmath.polyval(tile_math.ERFC32, v) - exact) < 1e-8
