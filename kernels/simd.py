@@ -281,6 +281,33 @@ def _combine(name):
 
 
 @intrinsic
+def transpose(typingctx, out, to, array, at):
+    """out[to ...] = the square block of as many rows as lanes at array[at ...], transposed."""
+    lanes = REGISTER_BYTES * 8 // array.dtype.bitwidth
+    square = Tile(array.dtype, lanes, lanes, 1)
+
+    def emit(context, builder, sig, args):
+        size, vector = array.dtype.bitwidth // 8, context.get_value_type(square).element
+        source, goal = (types.void(*sig.args[2:]), args[2:]), (types.void(*sig.args[:2]), args[:2])
+        rows = [_load_vector(builder, p, vector, size) for p in _pointers(context, builder, *source, square)]
+        step = 1
+        while step < lanes:  # exchange the blocks beside the diagonal of 2 step x 2 step blocks
+            low = ir.Constant(ir.VectorType(I32, lanes), [k + (lanes - step) * (k & step != 0) for k in range(lanes)])
+            high = ir.Constant(
+                ir.VectorType(I32, lanes), [k + (step if k & step == 0 else lanes) for k in range(lanes)]
+            )
+            for i in range(lanes):
+                if not i & step:
+                    pair = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in (low, high))
+            step *= 2
+        for pointer, register in zip(_pointers(context, builder, *goal, square), rows, strict=True):
+            builder.store(register, builder.bitcast(pointer, vector.as_pointer()), align=size)
+
+    return types.void(out, to, array, at), emit
+
+
+@intrinsic
 def over_rows(typingctx, function, values):
     """The rows of registers combined into one by np.add, np.maximum or np.minimum."""
     combine = _combine(function.typing_key.__name__)

@@ -24,6 +24,7 @@ from kernels.simd import (
     store,
     tile,
     total,
+    transpose,
 )
 
 AVX2 = {
@@ -132,6 +133,22 @@ def test_loads_and_reductions(dtype):
     x[2, 3] = np.nan
     reductions(x, out, sums)
     assert np.isnan(sums).all() and np.isnan(out[:3, 2]).all()
+
+
+@kernel
+def transposed(x, out):
+    transpose(out, (2, 1), x, (1, 3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_square_of_registers_is_transposed_and_nothing_else_is_written(dtype):
+    lanes = LANES[np.dtype(dtype)]
+    x = np.random.default_rng(2).standard_normal((lanes + 2, lanes + 5)).astype(dtype)
+    out = np.full((lanes + 4, lanes + 3), 99, dtype)
+    transposed(x, out)
+    expected = np.full_like(out, 99)
+    expected[2 : 2 + lanes, 1 : 1 + lanes] = x[1 : 1 + lanes, 3 : 3 + lanes].T
+    np.testing.assert_array_equal(out, expected)
 
 
 def test_a_tile_needs_constant_sizes():
