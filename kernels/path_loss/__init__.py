@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .. import errors
-from . import cpu
+from . import blocks, cpu
+
+log = logging.getLogger(__name__)
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    log.info("path_loss: PyTorch in place of the tile kernels: %s", reason)
+
+
+def _implementation(x: Tensor, *layers: Sequence[Tensor] | None):
+    """The module that evaluates these tensors."""
+    if x.is_cuda:
+        return blocks
+    if torch.is_grad_enabled() and any(layer.requires_grad for stack in layers if stack for layer in stack):
+        return blocks
+    if reason := cpu.unfit(x):
+        _say_once(reason)
+        return blocks
+    return cpu
 
 
 def _names(where: str, loss: str | Sequence[str]) -> tuple[str, ...]:
@@ -52,7 +74,9 @@ def curve_loss(
     """
     losses = _names("curve_loss", loss)
     _checked("curve_loss", weights, biases, x, y, activation, losses, axes=2)
-    values = cpu.curve_loss(weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses)
+    values = _implementation(x, weights, biases).curve_loss(
+        weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses
+    )
     return values[0] if isinstance(loss, str) else tuple(values)
 
 
@@ -84,7 +108,7 @@ def network_loss(
     """
     losses = _names("network_loss", loss)
     _checked("network_loss", weights, biases, x, y, activation, losses)
-    values = cpu.curve_loss(
+    values = _implementation(x, weights, biases).curve_loss(
         [w[:, None] for w in weights],
         x,
         y,
@@ -140,7 +164,7 @@ def path_loss(
     pairs = weights_a[0].shape[0]
     if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
         raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
-    values = cpu.path_loss(
+    values = _implementation(x, weights_a, weights_b, biases_a, biases_b, [t]).path_loss(
         weights_a,
         weights_b,
         x,

@@ -25,7 +25,8 @@ def _losses(z: Tensor, y: Tensor, loss: str) -> Tensor:
     return ((z - target) ** 2).sum((-1, -2))
 
 
-def _scale(loss: str, samples: int, outputs: int) -> float:
+def scale(loss: str, samples: int, outputs: int) -> float:
+    """What the sum over samples and outputs is multiplied with."""
     return {"mse": 1 / (samples * outputs), "sse": 1.0}.get(loss, 1 / samples)
 
 
@@ -49,7 +50,7 @@ def evaluate(firsts, weights, biases, x, y, *, activation, skip, losses) -> list
         part = slice(start, start + SAMPLES)
         z = forward(firsts(part), x[part], weights, biases, activation, skip)
         sums = [total + _losses(z, y[part], loss) for total, loss in zip(sums, losses, strict=True)]
-    return [total * _scale(loss, x.shape[0], z.shape[-1]) for total, loss in zip(sums, losses, strict=True)]
+    return [total * scale(loss, x.shape[0], z.shape[-1]) for total, loss in zip(sums, losses, strict=True)]
 
 
 def curve_loss(weights, x, y, *, biases, activation, skip, losses) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..path_loss import cpu as losses
+from ..path_loss import blocks as losses
 from .reference import batches, learning_rate_at
 
 

@@ -1,0 +1,131 @@
+"""How networks and data lie in memory for the tile kernels: units in rows, samples in lanes.
+
+A network is one row of numbers: for each layer its weights, row by row, then its biases.  Rows of weights are padded
+with zeros to whole registers, and the units of a layer to whole tiles, so that no loop has a remainder; kernels find
+their way by ``table``, so that one compilation serves every depth and width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import target
+
+# Columns of ``Layout.table``, one row per layer
+INPUTS, OUTPUTS = 0, 1  # units
+ROWS = 2  # outputs padded to whole tiles
+WEIGHTS, STRIDE, BIASES = 3, 4, 5  # where they begin in a network, and numbers in a row of weights
+FROM, TO = 6, 7  # first rows of the layer's inputs and outputs in scratch
+SOURCE = 8  # first row of what a skip adds to the outputs; NO_SKIP, or FROM_DATA where that is x
+COLUMNS = 9
+NO_SKIP, FROM_DATA = -1, -2
+TAIL = (2, 4)  # rows and registers of the tile that takes the units left over by whole tiles
+
+
+def padded(count: int, unit: int) -> int:
+    """The next multiple of ``unit``."""
+    return -(-count // unit) * unit
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places of a network's numbers, and of its activations in scratch."""
+
+    widths: tuple[int, ...]  # d_0 … d_l
+    skip: bool
+    lanes: int  # numbers in a register
+    keep: bool = False  # activations of all layers stay in scratch; otherwise those of three
+
+    @staticmethod
+    def of(widths, skip: float, dtype: torch.dtype, keep: bool = False) -> Layout:
+        """The layout for a dtype on this CPU."""
+        return Layout(tuple(widths), skip != 0, target.register_bytes() // dtype.itemsize, keep)
+
+    @property
+    def table(self) -> np.ndarray:
+        """``(l, COLUMNS)`` int64."""
+        table = np.zeros((len(self.widths) - 1, COLUMNS), np.int64)
+        begin = first = 0
+        for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
+            rows, stride = padded(outputs, TAIL[0]), padded(inputs, self.lanes)
+            skips = self.skip and i % 2 == 1 and self.widths[i - 1] == outputs
+            source = NO_SKIP if not skips else FROM_DATA if i == 1 else table[i - 2, TO]
+            to = first if self.keep else self._height * (i % 3)
+            table[i] = (
+                *(inputs, outputs, rows, begin, stride, begin + rows * stride),
+                *(table[i - 1, TO] if i else 0, to, source),
+            )
+            begin += rows * stride + padded(rows, self.lanes)
+            first += padded(outputs, max(self.lanes, TAIL[0]))
+        return table
+
+    @property
+    def _height(self) -> int:
+        """Rows for the activations of the widest layer: whole squares of registers, which are transposed."""
+        return padded(max(self.widths[1:]), max(self.lanes, TAIL[0]))
+
+    @property
+    def rows(self) -> int:
+        """Rows of scratch for activations."""
+        last = self.table[-1]
+        return int(last[TO]) + padded(self.widths[-1], max(self.lanes, TAIL[0])) if self.keep else 3 * self._height
+
+    @property
+    def size(self) -> int:
+        """Numbers in a network: whole cache lines."""
+        last = self.table[-1]
+        return int(last[BIASES]) + padded(int(last[ROWS]), self.lanes)
+
+    def pack(self, weights, biases) -> Tensor:
+        """Networks ``(*batch, size)`` from layers ``(*batch, d_{i+1}, d_i)`` and ``(*batch, d_{i+1})`` or None."""
+        packed = weights[0].new_zeros(*weights[0].shape[:-2], self.size)
+        packed_weights, packed_biases = self.views(packed)
+        for view, layer in zip(packed_weights, weights, strict=True):
+            view.copy_(layer)
+        for view, layer in zip(packed_biases, biases or (), strict=False):
+            view.copy_(layer)
+        return packed
+
+    def views(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The layers' weights and biases inside packed networks."""
+        weights, biases = [], []
+        for inputs, outputs, rows, begin, stride, bias, *_ in self.table.tolist():
+            block = packed[..., begin : begin + rows * stride].unflatten(-1, (rows, stride))
+            weights.append(block[..., :outputs, :inputs])
+            biases.append(packed[..., bias : bias + outputs])
+        return weights, biases
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Data for the tile kernels; sample ``s`` is column ``s``, columns beyond the last are padding."""
+
+    x: np.ndarray  # (d_0 padded, n)
+    ones: np.ndarray  # (n,) what biases are multiplied with: 1, in padding 0
+    targets: np.ndarray  # (C, n), labels as one-hot vectors
+    labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
+
+    @staticmethod
+    def of(x: Tensor, y: Tensor, outputs: int) -> Samples:
+        """From ``x`` ``(N, d_0)`` and floating ``y`` ``(N, C)`` or labels ``(N,)``."""
+        count = x.shape[0]
+        n = padded(count, TAIL[1] * target.register_bytes() // x.dtype.itemsize)
+
+        def wide(rows, fill=0.0):
+            return torch.full((rows, n), fill, dtype=x.dtype)
+
+        samples, ones, labels, targets = wide(padded(x.shape[1], TAIL[0])), wide(1), wide(1, -1.0), wide(outputs)
+        samples[: x.shape[1], :count] = x.mT
+        ones[0, :count] = 1
+        if y.is_floating_point():
+            labels[0, :count] = 0
+            targets[:, :count] = y.mT
+        else:
+            labels[0, :count] = y.to(x.dtype)
+            targets[y.long(), torch.arange(count)] = 1
+        return Samples(samples.numpy(), ones[0].numpy(), targets.numpy(), labels[0].numpy())

@@ -1,0 +1,248 @@
+"""Losses of fully connected networks on register tiles: samples in lanes, one network and a few samples at a time.
+
+Activations of a block of samples stay in the cache.  On a straight line the first layer's pre-activation is computed at
+the two ends only, and the weights of the other layers once per point.  What is computed for one network depends on that
+network, the data and the widths alone: not on the stack, and not on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import errors
+from ..jit import inline, kernel
+from ..simd import COLS, LANES32, LANES64, block, column, fma, row, store, tile, total
+from ..simd import ROWS as TILE_ROWS
+from ..tile_math import erf, sigmoid
+from ..tile_matrix import add_product
+from .layout import BIASES, FROM, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL, TO, WEIGHTS
+
+LINEAR, RELU, LEAKY_RELU, RELU_SQUARED, TANH, SIGMOID, GELU = range(len(errors.ACTIVATIONS))
+# sums of losses over samples, from which all of ``errors.LOSSES`` follow, and their bits in ``wanted``
+SQUARED, ENTROPY, ERROR = range(3)
+SUMS = 3
+TAIL_ROWS, TAIL_COLS = TAIL
+SLOPE = 0.01  # of leaky ReLU
+SQRT_HALF = 0.5**0.5
+
+
+@inline
+def lanes_of(array):
+    """Numbers in a register of the array's dtype."""
+    return LANES64 if array.itemsize == 8 else LANES32
+
+
+@inline
+def scratch(rows, columns, like):
+    """An uninitialised array that begins a cache line: otherwise every other load straddles two."""
+    spare = 64 // like.itemsize
+    buffer = np.empty(rows * columns + spare, like.dtype)
+    skip = (-buffer.ctypes.data % 64) // like.itemsize
+    return buffer[skip : skip + rows * columns].reshape(rows, columns)
+
+
+@inline
+def bent(z, activation):
+    """The activations that are cheap enough to be applied to a tile of sums; others leave it as it is."""
+    if activation == RELU:
+        return np.where(0.0 > z, 0.0, z)  # NaN stays NaN
+    if activation == LEAKY_RELU:
+        return np.where(z > 0.0, z, SLOPE * z)
+    if activation == RELU_SQUARED:
+        positive = np.where(0.0 > z, 0.0, z)
+        return positive * positive
+    return z
+
+
+@kernel
+def bend(values, rows, samples, activation):
+    """The other activations, in place, a register at a time."""
+    like = tile(values.dtype.type(0), 1, 1)
+    for i in range(rows):
+        for j in range(0, samples, lanes_of(values)):
+            z = row(values, (i, j), like)
+            if activation == TANH:
+                store(values, (i, j), np.tanh(z))
+            elif activation == SIGMOID:
+                store(values, (i, j), sigmoid(z))
+            else:
+                store(values, (i, j), 0.5 * z * (1.0 + erf(SQRT_HALF * z)))
+
+
+@inline
+def activate(values, rows, samples, activation):
+    """What ``bent`` has left to do."""
+    if activation >= TANH:
+        bend(values, rows, samples, activation)
+
+
+@inline
+def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation):
+    """One tile of ``layer``."""
+    sums = column(biases, i, zero) * row(ones, at + j, zero)
+    if skip != 0.0:
+        sums = fma(block(source, (i, source_at + j), zero), skip, sums)
+    store(out, (i, j), bent(add_product(sums, weights, inputs, i, start + j, depth), activation))
+
+
+@kernel
+def layer(out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation, samples):
+    """Set out = activation(weights @ inputs + biases * ones + skip * source), but for those that ``bend`` applies.
+
+    ``inputs``, ``ones`` and ``source`` begin at columns ``start``, ``at`` and ``source_at``.
+    """
+    rows, lanes, number = weights.shape[0], lanes_of(out), out.dtype.type
+    whole = rows // TILE_ROWS * TILE_ROWS
+    zero, tail = tile(number(0), TILE_ROWS, COLS), tile(number(0), TAIL_ROWS, TAIL_COLS)
+    rest = (out, weights, biases, depth, inputs, start, ones, at, source, source_at, number(skip), activation)
+    for j in range(0, samples, COLS * lanes):
+        for i in range(0, whole, TILE_ROWS):
+            layer_tile(zero, i, j, *rest)
+    for i in range(whole, rows, TAIL_ROWS):
+        for j in range(0, samples, TAIL_COLS * lanes):
+            layer_tile(tail, i, j, *rest)
+
+
+@inline
+def weights_of(network, entry):
+    """A layer's weights ``(rows, stride)`` and biases ``(rows,)``; ``entry`` is its row of the layout's table."""
+    rows, stride, begin = entry[ROWS], entry[STRIDE], entry[WEIGHTS]
+    weights = network[begin : begin + rows * stride].reshape(rows, stride)
+    return weights, network[entry[BIASES] : entry[BIASES] + rows]
+
+
+@kernel
+def first_layer(out, network, entry, x, at, ones, activation, samples):
+    """Activations of the first hidden layer from column ``at`` of ``x`` on."""
+    weights, biases = weights_of(network, entry)
+    layer(out, weights, biases, entry[INPUTS], x, at, ones, at, x, at, 0.0, activation, samples)
+    activate(out, entry[OUTPUTS], samples, activation)
+
+
+@kernel
+def later_layers(values, network, table, x, at, ones, activation, skip, samples):
+    """Activations of all layers but the first, and the outputs, in ``values``; ``x`` and ``ones`` from ``at`` on."""
+    for i in range(1, table.shape[0]):
+        entry = table[i]
+        kind = activation if i < table.shape[0] - 1 else LINEAR
+        weights, biases = weights_of(network, entry)
+        inputs, out = values[entry[FROM] :], values[entry[TO] :]
+        source, source_at, scale = inputs, 0, skip
+        if entry[SOURCE] == NO_SKIP:
+            scale = 0.0
+        elif entry[SOURCE] == FROM_DATA:
+            source, source_at = x, at
+        else:
+            source = values[entry[SOURCE] :]
+        layer(out, weights, biases, entry[INPUTS], inputs, 0, ones, at, source, source_at, scale, kind, samples)
+        activate(out, entry[OUTPUTS], samples, kind)
+
+
+@kernel
+def mix(out, a, b, s, t, rows, start, samples, activation):
+    """Set out = activation(s a + t b), of columns from ``start`` on."""
+    like = tile(out.dtype.type(0), 1, COLS)
+    for i in range(rows):
+        for j in range(0, samples, COLS * lanes_of(out)):
+            z = row(a, (i, start + j), like) * s + row(b, (i, start + j), like) * t
+            store(out, (i, j), bent(z, activation))
+    activate(out, rows, samples, activation)
+
+
+@kernel
+def interpolate(out, a, b, s, t, begin):
+    """Set out = s a + t b from number ``begin`` on, the beginning of a layer."""
+    like = tile(out.dtype.type(0), 1, 1)
+    for k in range(begin, out.shape[0], lanes_of(out)):
+        store(out, k, row(a, k, like) * s + row(b, k, like) * t)
+
+
+@inline
+def valid(labels, values):
+    """Values of samples, 0 in padding."""
+    return np.where(labels >= 0.0, values, 0.0)
+
+
+@kernel
+def add_losses(sums, z, targets, labels, at, classes, samples, wanted):
+    """Add the samples' losses to ``sums``: outputs ``z`` against ``targets`` and ``labels`` from column ``at`` on."""
+    zero = tile(z.dtype.type(0), 1, 1)
+    lanes = lanes_of(z)
+    squared, entropy, error = zero, zero, zero
+    for j in range(0, samples, lanes):
+        label = row(labels, at + j, zero)
+        if wanted & (1 << SQUARED):
+            square = zero
+            for r in range(classes):
+                residual = row(z, (r, j), zero) - row(targets, (r, at + j), zero)
+                square = fma(residual, residual, square)
+            squared += valid(label, square)
+        if wanted & (1 << ENTROPY | 1 << ERROR):
+            top = row(z, (0, j), zero)  # NaN where any output is
+            own, best, choice = top, top, zero
+            for r in range(1, classes):
+                logit = row(z, (r, j), zero)
+                own = np.where(label == r, logit, own)
+                choice = np.where(logit > best, r, choice)  # the first of the largest, as argmax
+                best = np.where(logit > best, logit, best)
+                top = np.maximum(top, logit)
+            wrong = np.where(choice == label, zero, 1.0)
+            error += valid(label, np.where(top == top, wrong, top))
+            if wanted & (1 << ENTROPY):
+                odds = zero
+                for r in range(classes):
+                    odds += np.exp(row(z, (r, j), zero) - top)
+                entropy += valid(label, np.log(odds) + (top - own))
+    sums[SQUARED] += total(squared)
+    sums[ENTROPY] += total(entropy)
+    sums[ERROR] += total(error)
+
+
+@kernel
+def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, ones, targets, labels, activation, skip,
+              wanted):  # fmt: skip
+    """Sums of losses on the straight lines from ``a`` to ``b``, in ``out`` ``(P, T, SUMS)`` at ``t`` ``(P, T)``.
+
+    Entry ``parts * p + i`` of the batch is the ``i``-th part of the points of pair ``p``;
+    ``narrow`` samples have their activations in scratch at once, ``wide`` their first layer at the ends.
+    """
+    points, samples, first = t.shape[1], x.shape[1], table[0]
+    hidden = table.shape[0] > 1
+    kind = activation if hidden else LINEAR
+    ends = scratch(2 * first[ROWS], wide, a)
+    end_a, end_b = ends[: first[ROWS]], ends[first[ROWS] :]
+    network, values = scratch(1, a.shape[1], a)[0], scratch(rows, narrow, a)
+    sums = np.zeros(SUMS)
+    for entry in range(start, stop):
+        p, part = entry // parts, entry % parts
+        for begin in range(0, samples, wide):
+            end = min(begin + wide, samples)
+            first_layer(end_a, a[p], first, x, begin, ones, LINEAR, end - begin)
+            first_layer(end_b, b[p], first, x, begin, ones, LINEAR, end - begin)
+            for i in range(part * points // parts, (part + 1) * points // parts):
+                s = a.dtype.type(1) - t[p, i]
+                if hidden:
+                    interpolate(network, a[p], b[p], s, t[p, i], table[1, WEIGHTS])
+                sums[:] = 0.0
+                for at in range(begin, end, narrow):
+                    few = min(narrow, end - at)
+                    mix(values[first[TO] :], end_a, end_b, s, t[p, i], first[OUTPUTS], at - begin, few, kind)
+                    later_layers(values, network, table, x, at, ones, activation, skip, few)
+                    outputs = table[-1]
+                    add_losses(sums, values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)
+                for k in range(SUMS):
+                    out[p, i, k] += sums[k]
+
+
+@kernel
+def network_sums(start, stop, out, networks, table, rows, narrow, x, ones, targets, labels, activation, skip, wanted):
+    """Sums of losses of networks ``(P, size)`` in ``out`` ``(P, SUMS)``."""
+    values = scratch(rows, narrow, networks)
+    first, outputs = table[0], table[-1]
+    kind = activation if table.shape[0] > 1 else LINEAR
+    for p in range(start, stop):
+        for at in range(0, x.shape[1], narrow):
+            few = min(narrow, x.shape[1] - at)
+            first_layer(values[first[TO] :], networks[p], first, x, at, ones, kind, few)
+            later_layers(values, networks[p], table, x, at, ones, activation, skip, few)
+            add_losses(out[p], values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)
