@@ -6,25 +6,14 @@ the kernels: they come with the first call that needs them.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-class _Package(ModuleType):
-    """Importing the submodule ``engine.run`` must not put the module in the place of the public function ``run``."""
-
-    def __setattr__(self, name, value):
-        if not (isinstance(value, ModuleType) and callable(getattr(self, name, None))):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+    from engine.comparison import Comparison
 
 
 def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
@@ -55,3 +44,21 @@ def load(directory: str | Path) -> pa.Table:
     from engine import results
 
     return results.load(directory)
+
+
+def compare(model_a: Any, model_b: Any, x: Any, y: Any, **options: Any) -> Comparison:
+    """What stands between two trained networks of one architecture, and how much of it is symmetry.
+
+    Args:
+        model_a: an ``nn.Module`` of linear layers and activations, or a checkpoint's path (then with ``activation``).
+        model_b: the same architecture.
+        x: ``(N, features)``, tensor or array.
+        y: ``(N,)`` integer labels or ``(N, outputs)`` targets.
+        **options: see ``engine.comparison.compare``.
+
+    Returns:
+        Rows for the straight line before and after each alignment; printed, a table and a sentence.
+    """
+    from engine.comparison import compare as compared
+
+    return compared(model_a, model_b, x, y, **options)

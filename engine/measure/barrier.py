@@ -27,10 +27,15 @@ COLUMNS = {
 
 
 def of_track(study, track, split):
-    """The curves and what follows from them; no barrier where a loss is not finite, and the reason."""
-    curves = track.walk.losses[split]
+    """The curves and what follows from them."""
+    return of_walk(track.walk, split, study.network.loss_name)
+
+
+def of_walk(walked, split: str, loss_name: str) -> dict[str, list]:
+    """A value per pair for each column; no barrier where a loss is not finite, and the reason."""
+    curves = walked.losses[split]
     rows = {name: [] for name in (*COLUMNS, "reason")}
-    for i, (t, loss) in enumerate(zip(track.walk.t, curves[study.network.loss_name], strict=True)):
+    for i, (t, loss) in enumerate(zip(walked.t, curves[loss_name], strict=True)):
         row = dict.fromkeys(rows) | {"t": t, "loss": loss, "loss_a": loss[0], "loss_b": loss[-1]}
         if "error_rate" in curves:
             row["error_rate"] = curves["error_rate"][i]
