@@ -16,6 +16,50 @@ LOSSES = ("mse", "sse", "cross_entropy", "error_rate")
 LABEL_LOSSES = ("cross_entropy", "error_rate")
 
 
+class NoPrincipalLogarithm(ValueError):
+    """Some matrices of a batch have no real principal logarithm.
+
+    Attributes:
+        indices: ``(K, batch axes)`` int64, the entries that have none.
+    """
+
+    def __init__(self, message: str, indices: Tensor):
+        super().__init__(message)
+        self.indices = indices
+
+    def __reduce__(self):
+        return type(self), (self.args[0], self.indices)
+
+
+def refuse_entries(where: str, none: Tensor, why: str, instead: str) -> None:
+    """Raise if any entry of ``none`` ``(*batch,)`` bool is set.
+
+    Raises:
+        NoPrincipalLogarithm: names the first entries.
+    """
+    if not none.any():
+        return
+    indices = torch.nonzero(none)
+    named = ", ".join(str(tuple(index)) for index in indices[:5].tolist()) + (", …" if len(indices) > 5 else "")
+    which = f"{len(indices)} of {none.numel()} matrices, at {named}," if none.dim() else "the matrix"
+    raise NoPrincipalLogarithm(f"{where}: {which} {why}; {instead}", indices)
+
+
+def check_square(where: str, name: str, a: Tensor) -> None:
+    """Refuse what is not a batch of square matrices in float32 or float64.
+
+    Raises:
+        TypeError: no tensor, or another dtype.
+        ValueError: not square.
+    """
+    if not isinstance(a, Tensor):
+        raise TypeError(f"{where}: {name} is a {type(a).__name__}, expected a tensor")
+    if a.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{where}: {name} is {a.dtype}, expected torch.float32 or torch.float64")
+    if a.dim() < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"{where}: {name} has shape {tuple(a.shape)}, expected (..., n, n)")
+
+
 def check_choice(where: str, option: str, given: object, choices: Sequence[str]) -> None:
     """Refuse a name that is not among ``choices``.
 
@@ -28,8 +72,10 @@ def check_choice(where: str, option: str, given: object, choices: Sequence[str])
         raise ValueError(f"{where}: {option}={given!r} is unknown, expected one of {', '.join(choices)}.{hint}")
 
 
-def check_floating(where: str, name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device) -> None:
-    """Refuse a tensor whose dtype or device differs from that of the first weight.
+def check_floating(
+    where: str, name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device, other: str = "the first weight"
+) -> None:
+    """Refuse a tensor whose dtype or device differs from that of the argument ``other``.
 
     Raises:
         TypeError: ``tensor`` is no tensor.
@@ -39,7 +85,7 @@ def check_floating(where: str, name: str, tensor: Tensor, dtype: torch.dtype, de
         raise TypeError(f"{where}: {name} is a {type(tensor).__name__}, expected a tensor")
     if tensor.dtype != dtype or tensor.device != device:
         raise ValueError(
-            f"{where}: {name} is {tensor.dtype} on {tensor.device}, expected {dtype} on {device} as the first weight"
+            f"{where}: {name} is {tensor.dtype} on {tensor.device}, expected {dtype} on {device} as {other}"
         )
 
 

@@ -1,0 +1,40 @@
+"""Logarithms of polar factors, also where there is no principal logarithm."""
+
+import numpy as np
+import pytest
+import torch
+from cases import NO_LOG, gaussian, orthogonal, rotation, spd
+
+import kernels
+
+ELEMENTS = {
+    "two-negative": NO_LOG["two-negative"],
+    "double-negative": NO_LOG["double-negative"],
+    "minus-identity": NO_LOG["minus-identity"],
+    "half-turn": NO_LOG["half-turn"] @ spd(6, 10.0),
+    "near-half-turn": rotation(7, 1e-9) @ spd(7, 10.0),
+    "rotation": orthogonal(5),
+    "positive": spd(8, 1e6),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_factors(name):
+    g = torch.tensor(ELEMENTS[name])
+    log_q, log_p = kernels.polar_log(g)
+    assert (log_q == -log_q.mT).all()
+    torch.testing.assert_close(log_p, log_p.mT, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(kernels.expm(log_q) @ kernels.expm(log_p), g, rtol=0, atol=3e-14 * float(g.norm()))
+
+
+def test_a_negative_determinant_is_refused():
+    good = torch.eye(3, dtype=torch.float64)
+    with pytest.raises(kernels.NoPrincipalLogarithm, match="determinant is not positive") as caught:
+        kernels.polar_log(torch.stack([good, -good]))
+    assert caught.value.indices.tolist() == [[1]]
+
+
+def test_derivatives():
+    g = kernels.expm(torch.tensor(np.stack([gaussian(3), gaussian(3, 2.0)]))).requires_grad_()
+    assert torch.autograd.gradcheck(kernels.polar_log, (g,))
+    assert torch.autograd.gradgradcheck(kernels.polar_log, (g,))
