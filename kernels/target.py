@@ -26,16 +26,6 @@ def numba_missing() -> str | None:
 
 
 @functools.cache
-def triton_missing() -> str | None:
-    """Why Triton's kernels cannot run here, or None where they can."""
-    try:
-        importlib.import_module("triton")
-    except Exception as reason:
-        return f"triton cannot be imported ({type(reason).__name__}: {reason})"
-    return None
-
-
-@functools.cache
 def cpu_features() -> frozenset[str]:
     """The instruction sets that numba compiles for: those of this CPU, or of ``NUMBA_CPU_FEATURES``."""
     import numba

@@ -49,7 +49,7 @@ def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
 @torch.library.custom_op("isoloss::expm", mutates_args=())
 def _kernel(a: Tensor, t: Tensor) -> Tensor:
     """Exponentials ``(B, T, n, n)`` for ``a`` ``(B, n, n)`` and ``t`` ``(1, T)`` or ``(B, T)``."""
-    if a.is_cuda and target.triton_missing() is None:
+    if target.gpu_missing(a.device) is None:
         from . import gpu
 
         return gpu.expm(a, t)

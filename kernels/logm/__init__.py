@@ -75,7 +75,7 @@ def _logm_kernel(a: Tensor, check: bool) -> Tensor:
 
 def _run(a: Tensor) -> Tensor:
     """Logarithms ``(B, n, n)``, NaN where there is none: in one pass where the device allows, the rest on the CPU."""
-    if a.is_cuda and target.triton_missing() is None:
+    if target.gpu_missing(a.device) is None:
         from . import gpu
 
         out, left = gpu.logm(a)  # left (B,) bool: what it cannot finish accurately
