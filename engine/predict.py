@@ -1,7 +1,8 @@
-"""Closed forms for rescaled minima (Zhao et al. 2025, Prop. 5.3 and its generalisations), one function each.
+"""Closed forms of Zhao et al. 2025, one function per proposition.
 
-They use the outputs of end ``a`` alone: nothing here evaluates a path.  On the straight line from ``w`` to its rescaled
-twin, the output less the output bias and the last skip term is the original one, ``f``, times
+Those for rescaled minima (Prop. 5.3 and its generalisations) use the outputs of end ``a`` alone: nothing here evaluates
+a path.  On the straight line from ``w`` to its rescaled twin, the output less the output bias and the last skip term is
+the original one, ``f``, times
 
     s(t) = ((1-t) + t m)^k ((1-t) + t m^-k)
 
@@ -102,3 +103,44 @@ def line(network, pairs) -> Line | None:
     if any(bool((factors != 1).any()) for factors in others):
         return None
     return Line(network, pairs.a, pairs.element[-1])
+
+
+def permuted_growth(last: Tensor, hidden: Tensor, orders: Tensor, k: int) -> Tensor:
+    """Prop. 5.4: limit of ``barrier / m^2k``, ``m → ∞``, with the last hidden layer rescaled by ``m`` and permuted.
+
+    On the line the hidden activations become ``(t m)^k P σ(Z)`` while the last layer is ``(1 - t) W_l``, so the loss
+    grows as ``max_t ((1 - t) t^k)² ‖W_l P σ(Z)‖²``, unless ``W_l P σ(Z) = 0``.
+
+    Args:
+        last: ``W_l`` ``(d_l, h)``.
+        hidden: ``σ(Z)ᵀ`` ``(N, h)``.
+        orders: permutations ``(P, h)``, unit ``j`` of the moved network is unit ``orders[p, j]``.
+        k: degree of the activation.
+
+    Returns:
+        ``(P,)``, for the squared Frobenius norm as loss.
+    """
+    top = 1 / (k + 1) * (k / (k + 1)) ** k
+    return top**2 * (hidden[:, orders].transpose(0, 1) @ last.mT).square().sum((1, 2))
+
+
+def chord_distance(m: Tensor, singular_values: Tensor) -> Tensor:
+    """Prop. 5.5: distance of a chord's midpoint from ``{(W_1, W_2) : W_1 W_2 = A}``.
+
+    With ``A = P Σ Qᵀ``, ``S = P Σ^½`` and ``R = Σ^½ Qᵀ`` the chord runs from ``(S/m, m R)`` to ``(m S, R/m)``; its
+    midpoint is ``c = (m + 1/m)/2`` times the balanced factors ``(S, R)``.  For every ``X Y = A`` with ``X`` in the range
+    of ``P`` and ``Y`` in that of ``Q``,
+
+        ‖X - cS‖² + ‖Y - cR‖² = ‖PᵀX + (YQ)ᵀ - cΣ^½‖² + (c² - 2) ‖A‖_*
+
+    and for ``c ≥ 2`` a diagonal real ``PᵀX`` makes the square vanish: the distance is unbounded in ``m``.
+
+    Args:
+        m: factors, at least 2 + √3.
+        singular_values: of ``A``, the ones that are not zero.
+
+    Returns:
+        The distances, shape of ``m``.
+    """
+    c = (m + 1 / m) / 2
+    return ((c**2 - 2) * singular_values.sum()).sqrt()

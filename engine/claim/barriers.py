@@ -39,7 +39,33 @@ def random_networks(rows):
 )
 def growth_exponent(rows):
     """Slope of log barrier over log m between the two largest factors, over 2k; the one farthest from 1."""
-    m, barrier = numbers(rows, "rescaling", "growth_barrier")
+    return equal(1.0, _exponent(rows, "growth_barrier"))
+
+
+@claim(
+    "Prop. 5.4: it stays unbounded, with the same exponent, after the best permutation of the last hidden layer",
+    measure="last_permutation",
+    control="the exception W_1 = (1, 2), W_2 = (1, -2), X = 1, whose swapped output vanishes",
+)
+def permutation_does_not_help(rows):
+    """The growth exponent of the smallest barrier over all permutations, over 2k; the one farthest from 1."""
+    return equal(1.0, _exponent(rows, "permuted_barrier"))
+
+
+@claim(
+    "Prop. 5.5: chords of {W_1 W_2 = A} leave it without bound: the midpoint's distance is the closed form",
+    measure="chord",
+    control="an orthogonal matrix, from a compact group, in place of the factor m",
+)
+def chord_leaves_the_set(rows):
+    """Largest relative difference of the least distance found and the closed form."""
+    distance, predicted = numbers(rows, "chord_distance", "chord_predicted")
+    return at_most(0.0, np.max(np.abs(distance / predicted - 1)))
+
+
+def _exponent(rows, column):
+    """Slope of the log of a column over log m between the two largest factors, over 2k; the one farthest from 1."""
+    m, barrier = numbers(rows, "rescaling", column)
     keys = np.array([f"{row}" for row in rows.select(["depth", "width", "activation", "seed"]).to_pylist()])
     degree = np.array([DEGREE[name] for name in rows["activation"].to_pylist()])
     ratios = []
@@ -48,4 +74,4 @@ def growth_exponent(rows):
         order = np.argsort(m[group])[-2:]
         slope = np.diff(np.log(barrier[group][order])) / np.diff(np.log(m[group][order]))
         ratios.append(slope[0] / (2 * degree[group][0]))
-    return equal(1.0, max(ratios, key=lambda ratio: abs(ratio - 1)))
+    return max(ratios, key=lambda ratio: abs(ratio - 1))

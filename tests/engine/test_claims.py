@@ -27,6 +27,8 @@ TINY = {
 DISTURBED = {
     ("barriers", "closed_form"): ("barrier", lambda value: value * 1.001),
     ("barriers", "random_networks"): ("growth_barrier", lambda value: value * (1 + 1e-8)),
+    ("barriers", "permutation_does_not_help"): ("permuted_barrier", lambda value: value**1.1),
+    ("barriers", "chord_leaves_the_set"): ("chord_distance", lambda value: value * (1 + 1e-8)),
     ("barriers", "growth_exponent"): ("rescaling", lambda value: value**1.1),
 }
 
