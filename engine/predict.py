@@ -128,8 +128,8 @@ def chord_distance(m: Tensor, singular_values: Tensor) -> Tensor:
     """Prop. 5.5: distance of a chord's midpoint from ``{(W_1, W_2) : W_1 W_2 = A}``.
 
     With ``A = P Σ Qᵀ``, ``S = P Σ^½`` and ``R = Σ^½ Qᵀ`` the chord runs from ``(S/m, m R)`` to ``(m S, R/m)``; its
-    midpoint is ``c = (m + 1/m)/2`` times the balanced factors ``(S, R)``.  For every ``X Y = A`` with ``X`` in the range
-    of ``P`` and ``Y`` in that of ``Q``,
+    midpoint is ``c = (m + 1/m)/2`` times the balanced factors ``(S, R)``.  For ``X Y = A`` with ``X`` in the range of
+    ``P`` and ``Y`` in that of ``Q``,
 
         ‖X - cS‖² + ‖Y - cR‖² = ‖PᵀX + (YQ)ᵀ - cΣ^½‖² + (c² - 2) ‖A‖_*
 
