@@ -66,11 +66,9 @@ def finish(directory: Path, tracker, left: int) -> None:
         return
     from engine.report import report
 
-    judged = claim.write(directory)
+    claim.write(directory)
     table, figures = report(directory)
     tracker.finish(table, figures)
-    if judged:
-        claim.show(judged)
 
 
 def columns(config) -> pa.Schema:

@@ -38,8 +38,12 @@ def run_series(config, execute) -> Path:
         print(f"\n{name}: {part.sweep.about}", flush=True)
         execute(part)
     if not config.dry and all(_complete(part) for part in chosen.values()):
-        print()
-        claim.show(claim.write(directory))
+        from engine.report import summary, terminal
+
+        judged = claim.write(directory)
+        holds = sum(entry["verdict"] == "holds" for entry in judged)
+        heading = f"{config.sweep.name}: {len(chosen)} sweeps, {len(judged)} claims, of which {holds} hold"
+        terminal.show(heading, [summary.claims_table(judged)])
     return directory
 
 

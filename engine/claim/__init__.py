@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,31 +152,6 @@ def write(directory: str | Path) -> list[dict[str, Any]]:
         text = json.dumps(judged, indent=2, ensure_ascii=False, allow_nan=False)
         results.write_atomically(Path(directory) / CLAIMS, text.encode())
     return judged
-
-
-def show(judged: Sequence[Mapping[str, Any]]) -> None:
-    """Print claims as a table."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("verdict", "claim", box=SIMPLE)
-    for name in ("predicted", "measured", "tolerance", "control"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for i, entry in enumerate(judged):
-        if i == 0 or entry["sweep"] != judged[i - 1]["sweep"]:
-            table.add_section()
-            table.add_row("", entry["sweep"], style="bold")
-        short = [_words(entry[name]) for name in ("predicted", "measured", "tolerance")]
-        control = f"{entry['control']}, {_words(entry['control_measured'])}"
-        table.add_row(entry["verdict"], entry["claim"], *short, control)
-    console = Console()
-    # piped output is read by programs and in logs: never cut to a terminal's 80 columns
-    (console if console.is_terminal else Console(width=160)).print(table)
-
-
-def _words(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def _number(value: float) -> float | None:

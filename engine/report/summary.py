@@ -32,7 +32,7 @@ class Table:
 def summaries(table: pa.Table, claims: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
     """What is worth a look, in the order in which a reader asks; what the sweep did not measure is left out."""
     train = rows(table, split="train") if "split" in table.column_names else table
-    made = (_claims(claims), _rescaled(train), *_aligned(train), _curves(train), _without(table))
+    made = (claims_table(claims), _rescaled(train), *_aligned(train), _curves(train), _without(table))
     return [found for found in made if found is not None]
 
 
@@ -57,15 +57,13 @@ def number(value: float) -> str:
     return f"{value:.1e}"
 
 
-def _claims(claims: Sequence[Mapping[str, Any]]) -> Table | None:
+def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Verdict and numbers of each claim, and those of its control, where it must fail."""
     if not claims:
         return None
-    keys = ("predicted", "measured", "tolerance")
-    told = [
-        [claim["verdict"], claim["claim"], *(_words(claim.get(key)) for key in keys), _words(claim.get("control"))]
-        for claim in claims
-    ]
-    return Table("Claims", ["verdict", "claim", *keys, "control"], told)
+    keys = ("predicted", "measured", "tolerance", "control", "control_measured")
+    told = [[claim["verdict"], claim["claim"], *(_words(claim.get(key)) for key in keys)] for claim in claims]
+    return Table("Claims", ["verdict", "claim", "predicted", "measured", "tolerance", "control", "its number"], told)
 
 
 def _words(value: Any) -> str:
