@@ -58,12 +58,23 @@ def number(value: float) -> str:
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table | None:
-    """Verdict and numbers of each claim, and those of its control, where it must fail."""
+    """Verdict and sentence of each claim, and under it the numbers, with those of its control, where it must fail."""
     if not claims:
         return None
-    keys = ("predicted", "measured", "tolerance", "control", "control_measured")
-    told = [[claim["verdict"], claim["claim"], *(_words(claim.get(key)) for key in keys)] for claim in claims]
-    return Table("Claims", ["verdict", "claim", "predicted", "measured", "tolerance", "control", "its number"], told)
+    told = []
+    for claim in claims:
+        predicted, measured, tolerance, control = (
+            _words(claim.get(key)) for key in ("predicted", "measured", "tolerance", "control_measured")
+        )
+        told += [
+            [claim["verdict"], claim["claim"]],
+            [
+                "",
+                f"predicted {predicted}, measured {measured}, tolerance {tolerance}; "
+                f"control: {claim.get('control')}, {control}",
+            ],
+        ]
+    return Table("Claims", ["verdict", "claim"], told)
 
 
 def _words(value: Any) -> str:

@@ -31,11 +31,8 @@ def test_claims_of_all_sweeps_stand_together_and_one_that_fails_is_a_result(tmp_
     together = json.loads((out / claim.CLAIMS).read_text())
     assert together == json.loads((out / "barriers" / claim.CLAIMS).read_text())
     # at tolerance 0 the exponent of finite factors is not that of infinite ones
-    assert {entry["name"]: entry["verdict"] for entry in together} == {
-        "closed_form": "holds",
-        "random_networks": "holds",
-        "growth_exponent": "fails",
-    }
+    verdicts = {entry["name"]: entry["verdict"] for entry in together}
+    assert verdicts.pop("growth_exponent") == "fails" and set(verdicts.values()) == {"holds"}
     assert results.read_manifest(out / "barriers")["config"]["seed"] == 3
 
 
