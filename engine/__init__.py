@@ -27,7 +27,7 @@ def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
         The results directory.
     """
     from engine import config
-    from engine.execution import execute
+    from engine.shard import execute
 
     return execute(config.read([f"+sweep={sweep}", *overrides]))
 

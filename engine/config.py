@@ -21,8 +21,10 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from engine import results
 from engine.align import ALIGNMENTS
 from engine.claim import of_sweep
+from engine.cluster import Cluster
 from engine.discovery import members
 from engine.results import flatten
 from kernels.errors import ACTIVATIONS
@@ -37,10 +39,11 @@ LOSSES = ("mse", "sse", "cross_entropy")
 PRECISIONS = ("float64", "float32")
 RELATIONS = ("rescaled", "permuted", "transformed", "independent")
 # what a sweep made of sweeps hands on to each of them
-CARRIED = ("seed", "block", "precision", "device", "memory_gb", "shards", "shard", "tracking", "dry")
+CARRIED = ("seed", "block", "precision", "device", "memory_gb", "shards", "shard", "cluster", "tracking", "dry")
 SCALES = ("default", "full")
 # two configurations that agree in all else are the same sweep
 INCIDENTAL = ("out", "resume", "shards", "shard", "tracking", "cluster", "device", "dry", "memory_gb")
+CHECKED_JOBS = 32  # each takes a tenth of a second
 
 
 class ConfigError(Exception):
@@ -140,6 +143,8 @@ class Options:
     shards: int = 1
     # which share this process computes, from 0
     shard: int | None = None
+    # shards on several processes or machines: +cluster=local, +cluster=slurm
+    cluster: Cluster | None = None
     # print the plan and stop
     dry: bool = False
 
@@ -155,6 +160,7 @@ def root_schema() -> type:
 
 def register() -> None:
     """Make the schema and the members of the families known to Hydra."""
+    OmegaConf.register_new_resolver("least", min, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=root_schema())
     for family in CHOSEN:
@@ -167,21 +173,31 @@ def _at_scale(default: Any, full: Any, *, _root_: Any) -> Any:
     return full if _root_.sweep.scale == "full" else default
 
 
-def check_command_line(argv: Sequence[str]) -> None:
+def check_command_line(argv: Sequence[str]) -> list[Any]:
     """Compose and check everything a command line asks for, before Hydra makes a directory or starts a job.
 
     Args:
         argv: arguments without the program's name.
 
+    Returns:
+        The configuration of each job; none where Hydra is asked for something else.
+
     Raises:
         ConfigError: an option is unknown or has a value that cannot be; one message for the user.
     """
     args = get_args_parser().parse_args(list(argv))
-    if args.hydra_help or args.shell_completion:
-        return
+    if args.hydra_help or args.shell_completion or args.cfg or args.info:
+        return []
     search = [args.config_dir] if args.config_dir else []
-    for overrides in _expand(_parse(args.overrides), args.multirun):
-        check(_compose(overrides, search))
+    return [
+        check(_compose(overrides, search), overrides) for overrides in _expand(_parse(args.overrides), args.multirun)
+    ]
+
+
+def as_option(name: str, value: Any) -> str:
+    """``NAME=VALUE`` as the command line reads it, whatever characters are in the value."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{escaped}'"
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
@@ -218,23 +234,29 @@ def read(overrides: Sequence[str]) -> Any:
     Raises:
         ConfigError: an option is unknown or has a value that cannot be.
     """
-    return check(_compose(overrides, []))
+    return check(_compose(overrides, []), overrides)
 
 
 def _expand(overrides, multirun: bool) -> Iterator[list[str]]:
     """The command lines of the jobs of a multirun; without sweeps the one that was given.
+
+    Of a long multirun only the first and the last: its jobs differ in the numbers of their shares.
 
     Yields:
         Overrides of one job.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    multirun = multirun or any(o.key_or_group == "hydra.mode" and o.value() == "MULTIRUN" for o in overrides)
+    # a cluster is a multirun without being told
+    multirun = multirun or any(
+        override.key_or_group == "cluster" or (override.key_or_group == "hydra.mode" and override.value() == "MULTIRUN")
+        for override in overrides
+    )
     if not multirun:
         yield [override.input_line for override in overrides]
         return
-    for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None):
-        yield from batch
+    jobs = [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
+    yield from jobs if len(jobs) <= CHECKED_JOBS else (jobs[0], jobs[-1])
 
 
 def _compose(overrides: Sequence[str], search: Sequence[str]):
@@ -269,7 +291,8 @@ def _check_known(option: str, base: Any) -> None:
         if part not in known:
             raise ConfigError(unknown_option(option, ".".join(walked), part, known))
         walked.append(part)
-        node = OmegaConf.select(node, part) if not OmegaConf.is_missing(node, part) else None
+        leaf = OmegaConf.is_missing(node, part) or OmegaConf.is_interpolation(node, part)
+        node = None if leaf else OmegaConf.select(node, part)
 
 
 def unknown_option(option: str, at: str, part: str, known: Sequence[str]) -> str:
@@ -316,11 +339,12 @@ def sweeps() -> dict[str, str]:
     return {name: str(OmegaConf.select(config, "sweep.about", default="")) for name, config in found.items()}
 
 
-def check(cfg) -> Any:
-    """The typed configuration, every value checked.
+def check(cfg, overrides: Sequence[str]) -> Any:
+    """The typed configuration, every value checked; with ``resume`` the recorded one.
 
     Args:
         cfg: a composed configuration, as Hydra passes it.
+        overrides: the options it was composed from.
 
     Returns:
         An instance of the root schema whose members are instances of their own dataclasses.
@@ -329,6 +353,8 @@ def check(cfg) -> Any:
         NoSweep: nothing says which sweep to run.
         ConfigError: names the option, what was given and what is expected.
     """
+    if cfg.resume is not None:
+        cfg = _resumed(cfg, _parse(overrides))
     if cfg.sweep is None:
         raise NoSweep(f"no sweep is named: add +sweep=NAME, one of {', '.join(sweeps())}")
     plain = OmegaConf.to_container(cfg, resolve=False)
@@ -499,16 +525,59 @@ def recorded(config) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
 
 
+def _resumed(cfg, overrides) -> Any:
+    """The configuration recorded in a results directory, with the incidental options of this command line.
+
+    Raises:
+        ConfigError: there is no such directory, or an option beside it would make another sweep.
+    """
+    directory = Path(cfg.resume)
+    try:
+        recorded_there = results.read_manifest(directory)["config"]
+    except results.ResultsError as error:
+        raise ConfigError(f"resume={directory}: {error}") from None
+    names = [override.key_or_group for override in overrides if not override.key_or_group.startswith("hydra")]
+    for name in names:
+        if name.partition(".")[0] not in INCIDENTAL:
+            raise ConfigError(
+                f"{name} cannot stand beside resume={directory}, which goes on with the options recorded there; "
+                f"what can is {', '.join(INCIDENTAL)}"
+            )
+    if "out" in names and Path(cfg.out).resolve() != directory.resolve():
+        raise ConfigError(f"out={cfg.out} beside resume={directory}, expected the same directory or none")
+    merged = _merged(recorded_there)
+    OmegaConf.update(merged, "out", str(directory))
+    # which shares are computed and how is this command line's own affair
+    for name in ("resume", "shards", "shard", "cluster", "dry"):
+        merged[name] = cfg[name]
+    for name in names:
+        root = name.partition(".")[0]
+        if name == root or "tracking" in names:  # a family's member was chosen: all of its options are this line's
+            merged[root] = cfg[root] if root != "out" else str(directory)
+        else:
+            OmegaConf.update(merged, name, OmegaConf.select(cfg, name))
+    return merged
+
+
+def _merged(plain: Mapping[str, Any]) -> Any:
+    """What ``recorded`` gave, back in the schema.
+
+    Raises:
+        ConfigError: it was written by another version of the schema.
+    """
+    base = OmegaConf.structured(root_schema())
+    try:
+        for family in CHOSEN:
+            base[family] = OmegaConf.structured(members(family)[plain[family]["name"]].Config)
+        return OmegaConf.merge(base, OmegaConf.create(dict(plain)))
+    except (OmegaConfBaseException, KeyError) as error:
+        raise ConfigError(f"the recorded configuration does not fit this version: {_explain(error)}") from None
+
+
 def restore(plain: Mapping[str, Any]) -> Any:
     """The typed configuration from what ``recorded`` gave.
 
     Raises:
         ConfigError: it was written by another version of the schema.
     """
-    base = OmegaConf.structured(root_schema())
-    for family in CHOSEN:
-        base[family] = OmegaConf.structured(members(family)[plain[family]["name"]].Config)
-    try:
-        return check(OmegaConf.merge(base, OmegaConf.create(dict(plain))))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"the recorded configuration does not fit this version: {_explain(error)}") from None
+    return check(_merged(plain), [])

@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from pathlib import Path
-
 import pyarrow as pa
 import torch
 
-from engine import align, claim, estimate, manifest, memory, pairs, plan, predict, results, series, walk
+from engine import align, memory, pairs, predict, results, walk
 from engine.discovery import members
 from engine.measure import ALWAYS, Study, Track
-from engine.progress import Progress
 from engine.rows import Rows
 from engine.seeding import seed_of
 from engine.types import Block
-
-log = logging.getLogger(__name__)
-
-
-def run_sweep(config) -> Path:
-    """Run one shard of a sweep, or all of it; what is finished already is left as it is.
-
-    Args:
-        config: a checked configuration.
-
-    Returns:
-        The results directory.
-
-    Raises:
-        results.ResultsError: the directory holds another sweep, or cannot be used.
-    """
-    blocks = {block.key: (index, block) for index, block in enumerate(_blocks(config))}
-    directory = manifest.open_directory(Path(config.out), config, columns(config))
-    mine = plan.share(list(blocks), config.shards, config.shard or 0)
-    done, damaged = results.finished(directory, mine)
-    for key in sorted(damaged):
-        log.warning("%s is damaged and computed anew", results.part_path(directory, key))
-    device = _device(config.device)
-    tracker = config.tracking.start(config, directory)
-    todo = [entry for key, entry in blocks.items() if key in mine - done]
-    with Progress(total=sum(len(blocks[key][1]) for key in mine)) as progress:
-        progress.advance(sum(len(blocks[key][1]) for key in done))
-        for index, block in todo:
-            table = compute(block, config, device, progress)
-            results.write_part(directory, block.key, index, table)
-            tracker.block(block, results.without_controls(table))
-            progress.advance(len(block))
-            log.info("block %s: %d minima, %d rows", block.key[:8], len(block.minima), table.num_rows)
-    left = len(blocks) - len(results.finished(directory, blocks)[0])
-    finish(directory, tracker, left)
-    return directory
-
-
-def _blocks(config) -> Iterator[Block]:
-    return plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)
-
-
-def finish(directory: Path, tracker, left: int) -> None:
-    """Report on the whole sweep once every part is there, whoever wrote the last one."""
-    if left:
-        print(f"{left} blocks are left to other shards; whoever finishes the last one makes the report")
-        tracker.finish(None, [])
-        return
-    from engine.report import report
-
-    claim.write(directory)
-    table, figures = report(directory)
-    tracker.finish(table, figures)
 
 
 def columns(config) -> pa.Schema:
     """The columns of the sweep's rows."""
     return results.schema(*(members("measure")[name].COLUMNS for name in (*ALWAYS, *config.sweep.measures)))
-
-
-def _device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def study(block: Block, config, device: torch.device, progress) -> Study:
@@ -95,7 +33,7 @@ def study(block: Block, config, device: torch.device, progress) -> Study:
         torch.Generator().manual_seed(seed_of(what="minimum", sweep_seed=config.seed, **minimum.axes))
         for minimum in block.minima
     ]
-    progress.stage(f"{len(block.minima)} minima: {_words(block)}")
+    progress.stage(f"{len(block.minima)} minima: {words(block)}")
     found = config.minima.find(network, block, data, generators, groups)
     return Study(block, network, data, found, groups, config)
 
@@ -105,17 +43,18 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
     at = study(block, config, device, progress)
     rows = Rows(at, columns(config))
     for relation in config.sweep.relations:
-        progress.stage(f"{relation} pairs: {_words(block)}")
+        progress.stage(f"{relation} pairs: {words(block)}")
         for per_neuron in (False, True) if relation == "rescaled" else (None,):
             _relation(at, relation, per_neuron, rows)
     for name in config.sweep.measures:
         if of_block := getattr(members("measure")[name], "of_block", None):
-            progress.stage(f"{name}: {_words(block)}")
+            progress.stage(f"{name}: {words(block)}")
             rows.add_whole(name, of_block(at))
     return rows.table()
 
 
-def _words(block: Block) -> str:
+def words(block: Block) -> str:
+    """The architecture of a block, for people."""
     a = block.architecture
     return f"depth {a.depth}, width {a.width}, {a.activation}" + (f", skip {a.skip:g}" if a.skip else "")
 
@@ -172,13 +111,3 @@ def _walk(at: Study, stack: pairs.Pairs, path: str, alignment: str, rows: Rows) 
             rows.add_reasons(lost, reasons, path=path, alignment=alignment)
         if walked is not None:
             rows.add_track(Track(walked_pairs, path, alignment, walked, closed_form))
-
-
-def execute(config) -> Path:
-    """Run what a checked configuration asks for, or print its plan; returns the results directory."""
-    if config.sweep.sweeps:
-        return series.run_series(config, execute)
-    if config.dry:
-        print(estimate.describe(config, _device(config.device)))
-        return Path(config.out)
-    return run_sweep(config)

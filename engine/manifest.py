@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -16,25 +17,25 @@ from engine import results
 from engine.config import INCIDENTAL, recorded
 
 PACKAGES = ("isoloss", "torch", "triton", "numpy", "scipy", "numba", "scikit-learn", "hydra-core", "pyarrow", "wandb")
+OF_A_LAUNCH = ("jobs", "logs")  # what may be there before the manifest
 
 
-def open_directory(directory: Path, config, schema: pa.Schema) -> Path:
+def open_directory(directory: Path, config, schema: pa.Schema, plan: dict[str, int]) -> None:
     """Make the results directory, or go on with one that holds the same sweep.
 
     Args:
         directory: where the results go.
         config: a checked configuration.
         schema: the columns of the rows.
-
-    Returns:
-        The directory.
+        plan: how many ``blocks`` and ``cells`` there will be.
 
     Raises:
         ResultsError: it holds another sweep, something else, or cannot be written.
     """
-    plain = recorded(config)
+    examine(directory, config)
     manifest = {
-        "config": plain,
+        "config": recorded(config),
+        "plan": plan,
         "columns": {field.name: str(field.type) for field in schema},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -44,21 +45,38 @@ def open_directory(directory: Path, config, schema: pa.Schema) -> Path:
         "commit": _commit(),
         "command": sys.argv[1:],
     }
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / results.MANIFEST).exists():
-        others = sorted(path.name for path in directory.iterdir() if path.name not in ("multirun.yaml", ".submitit"))
-        if any(not name.startswith(".") for name in others):
-            raise results.ResultsError(
-                f"out={directory} exists and is no results directory (it has {others[0]}); expected a new or empty one"
-            )
     try:
-        there = results.write_manifest(directory, manifest)
+        results.write_manifest(directory, manifest)
     except OSError as error:
         raise results.ResultsError(f"out={directory} cannot be written: {error.strerror or error}") from None
-    differing = differences(plain, there["config"])
-    if differing:
-        told = "; ".join(f"{name}: {theirs!r} there, {ours!r} here" for name, (ours, theirs) in differing.items())
-        raise results.ResultsError(f"out={directory} holds another sweep ({told}); expected another directory")
-    return directory
+    examine(directory, config)  # of several processes one wrote it
+
+
+def examine(directory: Path, config) -> None:
+    """Refuse a directory that cannot take the results of a sweep; nothing is written.
+
+    Args:
+        directory: where the results go; it need not exist.
+        config: a checked configuration.
+
+    Raises:
+        ResultsError: it holds another sweep, something else, or cannot be written.
+    """
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        what = "is no directory" if not there.is_dir() else "cannot be written"
+        raise results.ResultsError(f"out={directory}: {there} {what}; expected a directory that can be written")
+    if (directory / results.MANIFEST).exists():
+        differing = differences(recorded(config), results.read_manifest(directory)["config"])
+        if differing:
+            told = "; ".join(f"{name}: {theirs!r} there, {ours!r} here" for name, (ours, theirs) in differing.items())
+            raise results.ResultsError(f"out={directory} holds another sweep ({told}); expected another directory")
+    elif there == directory:
+        strange = sorted(path.name for path in directory.iterdir() if path.name not in OF_A_LAUNCH)
+        if strange:
+            raise results.ResultsError(
+                f"out={directory} exists and is no results directory (it has {strange[0]}); expected a new or empty one"
+            )
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

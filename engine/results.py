@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from engine.types import AXES
+
 MANIFEST = "manifest.json"
 PARTS = "parts"
+SUFFIX = ".parquet"
+BLOCKS = b"isoloss.blocks"  # in the footer of a file: what is known of its blocks, in the order of their rows
+COMPACTED = "compacted-"  # how the names of files with many blocks begin; those of parts are hexadecimal
 
 BASE_COLUMNS = {
     "depth": pa.int64(),
@@ -35,11 +41,31 @@ BASE_COLUMNS = {
     "measure": pa.string(),  # that made the row; null for the sweep's own pairs
     "control": pa.string(),  # what was altered so that a claim must fail; null in all other rows
 }
+CONTROL = "control"
 REASON = {"reason": pa.string()}
 
 
 class ResultsError(Exception):
     """A results directory that cannot be used as asked; one sentence."""
+
+    code = 2  # of the process that ends with it
+
+
+class CannotWrite(ResultsError):
+    """A results directory that could be written and no longer can: nothing was asked wrongly."""
+
+    code = 1
+
+
+class DamagedParts(ResultsError):
+    """Files of a results directory that are cut short, or whose checksums do not fit."""
+
+    def __init__(self, paths: Mapping[Path, Exception]):
+        first, error = next(iter(sorted(paths.items())))
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        super().__init__(f"{first}{more}: damaged ({told}); resume={first.parent.parent} computes the rows anew")
+        self.paths = dict(paths)
 
 
 def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
@@ -82,74 +108,241 @@ def schema(*measured: Mapping[str, pa.DataType]) -> pa.Schema:
 
 def part_path(directory: Path, key: str) -> Path:
     """Where the part of a block lies."""
-    return directory / PARTS / f"{key}.parquet"
+    return directory / PARTS / f"{key}{SUFFIX}"
 
 
-def write_part(directory: Path, key: str, index: int, table: pa.Table) -> None:
-    """Store the rows of a finished block; ``index`` is its place in the plan."""
-    buffer = pa.BufferOutputStream()
-    marked = table.replace_schema_metadata({b"isoloss.block": key.encode(), b"isoloss.index": str(index).encode()})
-    pq.write_table(marked, buffer, compression="zstd", write_page_checksum=True)
-    write_atomically(part_path(directory, key), buffer.getvalue().to_pybytes())
+def entry(key: str, index: int, cells: int, table: pa.Table) -> dict[str, Any]:
+    """What is worth knowing of a finished block without reading its rows; kept in the footer of its part.
+
+    Args:
+        key: the block's.
+        index: its place in the plan.
+        cells: how many it has.
+        table: its rows.
+
+    Returns:
+        Plain values by name.
+    """
+    return {"block": key, "index": index, "cells": cells, "rows": table.num_rows, "failed": failures(table)}
 
 
-def read_part(path: Path) -> pa.Table:
-    """The rows of a part, its checksums verified.
+def failures(table: pa.Table) -> dict[str, int]:
+    """How many minima, paths or cells have no number, by reason; what is not applicable has not failed."""
+    reasons = table["reason"]
+    failed = pc.and_(pc.is_valid(reasons), pc.invert(pc.starts_with(reasons, "not applicable")))
+    axes = [*AXES, "reason"]
+    lost = table.select(axes).filter(failed).group_by(axes).aggregate([])
+    return {str(count["values"]): count["counts"].as_py() for count in pc.value_counts(lost["reason"])}
+
+
+def write_part(directory: Path, entry: Mapping[str, Any], table: pa.Table) -> int:
+    """Store the rows of a finished block.
+
+    Args:
+        directory: the results directory.
+        entry: what ``entry`` gives for it.
+        table: its rows.
+
+    Returns:
+        The length of the file in bytes.
 
     Raises:
-        ResultsError: the file is cut short or damaged.
+        CannotWrite: the disk is full, or the directory cannot be written any more.
+    """
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata({BLOCKS: json.dumps([entry])}),
+        buffer,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+    content = buffer.getvalue()
+    try:
+        write_atomically(part_path(directory, entry["block"]), content)
+    except OSError as error:
+        raise CannotWrite(
+            f"{directory}: the part of block {entry['block'][:8]} cannot be written ({error.strerror or error}); "
+            f"what is finished is kept, and resume={directory} goes on"
+        ) from None
+    return content.size
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a block lie."""
+
+    path: Path
+    entry: dict[str, Any] | None = None  # None for a part of its own, where the file says it
+    start: int = 0  # its first row
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The blocks of a part or a compacted file, from its footer alone.
+
+    Raises:
+        FileNotFoundError: it is gone, compacted meanwhile.
+        DamagedParts: the footer cannot be read.
+    """
+    try:
+        return json.loads(pq.read_schema(path).metadata[BLOCKS])
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedParts({path: error}) from None
+
+
+def stored(directory: Path) -> dict[str, Place]:
+    """The blocks whose rows are there, by key; parts are found by name, blocks of a compacted file in its footer.
+
+    A block that lies in a compacted file and, after an interruption, still as a part is found in the first.
+
+    Raises:
+        DamagedParts: the footer of a compacted file cannot be read.
+    """
+    places: dict[str, Place] = {}
+    compacted = []
+    try:
+        names = os.listdir(directory / PARTS)
+    except FileNotFoundError:
+        return {}
+    for name in names:
+        if name.startswith(".") or not name.endswith(SUFFIX):
+            continue
+        path = directory / PARTS / name
+        if name.startswith(COMPACTED):
+            compacted.append(path)
+        else:
+            places[name.removesuffix(SUFFIX)] = Place(path)
+    for path in sorted(compacted):
+        start = 0
+        for entry in entries(path):
+            places[entry["block"]] = Place(path, entry, start)
+            start += entry["rows"]
+    return places
+
+
+def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a part or a compacted file, its checksums verified; one thread.
+
+    Raises:
+        FileNotFoundError: it is gone, compacted meanwhile.
+        DamagedParts: the file is cut short or its bytes have changed.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read()
+            return file.read(columns=columns, use_threads=False)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise ResultsError(f"{path}: the part is damaged ({first}); run again with resume to compute it anew") from None
+        raise DamagedParts({path: error}) from None
 
 
-def finished(directory: Path, keys: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Of the blocks named, those whose part is sound, and those whose part is damaged."""
-    present = [key for key in keys if part_path(directory, key).is_file()]
+def finished(directory: Path, keys: Collection[str], sizes: Mapping[str, int]) -> tuple[set[str], set[Path]]:
+    """Which blocks need not be computed again.
 
-    def sound(key):
+    A part as long as its journal says was written whole and is not read: flipped bits are found when its rows are.
+
+    Args:
+        directory: the results directory.
+        keys: of the blocks in question.
+        sizes: bytes of the parts, as their writers noted them; parts that are not listed are read.
+
+    Returns:
+        The keys of the blocks that are there, and the files that are damaged.
+    """
+    places = {key: place for key, place in stored(directory).items() if key in keys}
+    doubtful = [
+        (key, place.path)
+        for key, place in places.items()
+        if place.entry is None and os.stat(place.path).st_size != sizes.get(key)
+    ]
+
+    def damaged(entry):
         try:
-            read_part(part_path(directory, key))
-        except ResultsError:
-            return False
-        return True
+            read_file(entry[1])
+        except DamagedParts:
+            return True
+        return False
 
     with ThreadPoolExecutor() as pool:
-        verdicts = dict(zip(present, pool.map(sound, present), strict=True))
-    return {key for key, good in verdicts.items() if good}, {key for key, good in verdicts.items() if not good}
+        bad = {entry for entry, is_bad in zip(doubtful, pool.map(damaged, doubtful), strict=True) if is_bad}
+    return places.keys() - {key for key, _ in bad}, {path for _, path in bad}
 
 
-def load(directory: str | Path, *, controls: bool = False) -> pa.Table:
+def set_aside(path: Path) -> None:
+    """Take a damaged file out of the results, under a name that nobody reads."""
+    path.replace(path.with_name(f".{path.name}.damaged"))
+
+
+def load(directory: str | Path, columns: Sequence[str] | None = None, *, controls: bool = False) -> pa.Table:
     """All rows of a finished or running sweep, in the order of its plan.
 
     Args:
         directory: a results directory.
+        columns: the columns to read; None for all.
         controls: also the rows in which something was altered so that a claim must fail.
 
     Returns:
         One row per cell, pair, path and split; empty, with its columns, where nothing is finished yet.
 
     Raises:
-        ResultsError: there is no manifest, or a part is damaged.
+        ResultsError: there is no manifest, a column does not exist, or a part is damaged.
     """
     directory = Path(directory)
-    manifest = read_manifest(directory)
-    paths = sorted((directory / PARTS).glob("*.parquet")) if (directory / PARTS).is_dir() else []
-    with ThreadPoolExecutor() as pool:
-        tables = list(pool.map(read_part, paths))
-    tables.sort(key=lambda table: int(table.schema.metadata[b"isoloss.index"]))
-    empty = pa.schema([(name, _type(text)) for name, text in manifest["columns"].items()]).empty_table()
-    table = pa.concat_tables([empty, *(table.replace_schema_metadata(None) for table in tables)]).combine_chunks()
-    return table if controls else without_controls(table)
+    known = read_manifest(directory)["columns"]
+    names = list(known) if columns is None else list(columns)
+    for name in names:
+        if name not in known:
+            raise ResultsError(f"{directory} has no column {name!r}; its columns are {', '.join(known)}")
+    fields = pa.schema([(name, _type(known[name])) for name in names])
+    pieces = _pieces(directory, names, controls)
+    chunks = {name: [chunk for piece in pieces for chunk in piece.column(name).chunks] for name in names}
+    del pieces
+    # column by column, so that the whole is never in memory twice
+    columns = [pa.chunked_array(chunks.pop(field.name), field.type).combine_chunks() for field in fields]
+    return pa.table(columns, schema=fields)
 
 
 def without_controls(table: pa.Table) -> pa.Table:
     """The rows that belong to no control."""
-    return table.filter(pc.is_null(table["control"]))
+    control = table[CONTROL]
+    return table if control.null_count == len(control) else table.filter(pc.is_null(control))
+
+
+def _pieces(directory: Path, columns: Sequence[str], controls: bool) -> list[pa.Table]:
+    """The rows of each block, in the order of the plan.
+
+    Raises:
+        DamagedParts: all files that are.
+    """
+    while True:
+        places = stored(directory)
+        paths = list({place.path for place in places.values()})
+        try:
+            with ThreadPoolExecutor() as pool:
+                tables = dict(zip(paths, pool.map(_reader({*columns, CONTROL}), paths), strict=True))
+        except FileNotFoundError:
+            continue  # compacted meanwhile
+        if damaged := {path: error for path, error in tables.items() if isinstance(error, Exception)}:
+            raise DamagedParts(damaged)
+        break
+    pieces = []
+    for place in places.values():
+        table = tables[place.path]
+        entry = place.entry or json.loads(table.schema.metadata[BLOCKS])[0]
+        rows = table.slice(place.start, entry["rows"])
+        pieces.append((entry["index"], rows if controls else without_controls(rows)))
+    return [rows for _, rows in sorted(pieces, key=lambda piece: piece[0])]
+
+
+def _reader(columns: Sequence[str]):
+    def read(path):
+        try:
+            return read_file(path, columns)
+        except DamagedParts as error:
+            return error.paths[path]
+
+    return read
 
 
 def _type(text: str) -> pa.DataType:

@@ -33,7 +33,7 @@ def run_series(config, execute) -> Path:
     """
     directory, chosen = Path(config.out), parts(config)
     if not config.dry:
-        manifest.open_directory(directory, config, results.schema())
+        manifest.open_directory(directory, config, results.schema(), {"sweeps": config.sweep.sweeps})
     for name, part in chosen.items():
         print(f"\n{name}: {part.sweep.about}", flush=True)
         execute(part)
@@ -49,5 +49,5 @@ def run_series(config, execute) -> Path:
 
 def _complete(config) -> bool:
     """Whether every block is there, whoever computed it."""
-    keys = [block.key for block in plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)]
-    return len(results.finished(Path(config.out), keys)[0]) == len(keys)
+    keys = {block.key for block in plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)}
+    return keys <= results.stored(Path(config.out)).keys()

@@ -14,11 +14,11 @@ class Path(Curve):
         super().__init__(network, pairs)
         self.direction = ()
         if pairs.group is None:
-            self.reasons = ["no symmetry relates the two minima"] * len(pairs)
+            self.reasons = ["not applicable: no symmetry relates the two minima"] * len(pairs)
             return
         found = pairs.group.log(pairs.element)
         if found is None:
-            self.reasons = ["the symmetry group is discrete: it has no curves"] * len(pairs)
+            self.reasons = ["not applicable: the symmetry group is discrete: it has no curves"] * len(pairs)
         else:
             self.direction, self.reasons = found
 

@@ -1,0 +1,160 @@
+"""One process's share of a sweep: what is there already stays, the rest is computed and written block by block."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from engine import claim, estimate, journal, manifest, memory, plan, results, series
+from engine.execution import columns, compute, words
+from engine.interrupt import Interrupt, code_of
+from engine.progress import Progress
+from engine.types import Block
+
+log = logging.getLogger(__name__)
+
+
+class OutOfMemory(Exception):
+    """Blocks that do not fit into memory, however small the pieces."""
+
+
+def execute(config) -> Path:
+    """Run what a checked configuration asks for, or print its plan; returns the results directory."""
+    if config.sweep.sweeps:
+        return series.run_series(config, execute)
+    if config.dry:
+        print(estimate.describe(config, _device(config)))
+        return Path(config.out)
+    return run_share(config)
+
+
+def run_share(config) -> Path:
+    """Run one shard of a sweep, or all of it; what is finished already is left as it is.
+
+    Args:
+        config: a checked configuration.
+
+    Returns:
+        The results directory.
+
+    Raises:
+        results.ResultsError: the directory holds another sweep, or cannot be used.
+    """
+    cells = {block.key: len(block) for block in _blocks(config)}  # in the order of the plan
+    directory = Path(config.out)
+    manifest.open_directory(directory, config, columns(config), {"blocks": len(cells), "cells": sum(cells.values())})
+    mine = plan.share(list(cells), config.shards, config.shard or 0)
+    done = _sound(directory, mine)
+    tracker = config.tracking.start(config, directory)
+    notes = journal.Journal(
+        directory,
+        shards=config.shards,
+        shard=config.shard or 0,
+        blocks=len(mine),
+        cells=sum(cells[key] for key in mine),
+        done=len(done),
+        gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    try:
+        with Interrupt() as interrupt, Progress(total=sum(cells[key] for key in mine)) as progress:
+            progress.advance(sum(cells[key] for key in done))
+            todo = mine - done
+            while True:
+                _compute_all(config, directory, todo, tracker, notes, progress, interrupt)
+                todo = _finish(directory, set(cells), tracker)
+                if not todo:
+                    break
+                log.warning("%d blocks are damaged and computed anew", len(todo))
+    except BaseException as error:
+        notes.stop(code_of(error), str(error) or type(error).__name__)
+        raise
+    notes.stop(0)
+    return directory
+
+
+def _sound(directory: Path, keys: set[str]) -> set[str]:
+    """Which of the blocks are there; damaged files are set aside."""
+    sizes = journal.sizes(directory)
+    while True:
+        try:
+            done, damaged = results.finished(directory, keys, sizes)
+        except results.DamagedParts as error:
+            done, damaged = None, error.paths
+        for path in sorted(damaged):
+            log.warning("%s is damaged and computed anew", path)
+            results.set_aside(path)
+        if done is not None:
+            return done
+
+
+def _compute_all(config, directory: Path, todo: set[str], tracker, notes, progress, interrupt) -> None:
+    """Compute blocks and write their parts; a signal is heard between two of them.
+
+    Raises:
+        OutOfMemory: some did not fit; the others are done.
+    """
+    device, failed = _device(config), []
+    for index, block in enumerate(_blocks(config)):
+        if block.key not in todo:
+            continue
+        interrupt.check()
+        if not results.part_path(directory, block.key).exists():  # another process was given the same shard
+            notes.begin(block.key, len(block))
+            try:
+                table = compute(block, config, device, progress)
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                failed.append(f"out of memory: {words(block)}, {len(block.minima)} minima")
+                notes.fail(block.key, len(block), failed[-1])
+                log.warning("block %s: %s", block.key[:8], failed[-1])
+                continue
+            entry = results.entry(block.key, index, len(block), table)
+            notes.end(entry, results.write_part(directory, entry, table))
+            tracker.block(block, results.without_controls(table))
+            log.info("block %s: %d minima, %d rows", block.key[:8], len(block.minima), table.num_rows)
+        progress.advance(len(block))
+    if failed:
+        raise OutOfMemory(
+            f"{len(failed)} of {len(todo)} blocks did not fit into memory ({failed[0]}); the others are done. "
+            f"resume={directory} tries them again: on a larger device, or with nothing else on this one"
+        )
+
+
+def _finish(directory: Path, keys: set[str], tracker) -> set[str]:
+    """Report on the whole sweep once every part is there, whoever wrote the last one.
+
+    Returns:
+        Blocks that turned out to be damaged when everything was read, and have to be computed anew.
+    """
+    from engine.report import report
+
+    try:
+        if left := keys - results.stored(directory).keys():
+            print(f"{len(left)} blocks are left to other shards; whoever finishes the last one makes the report")
+            tracker.finish(None, [])
+            return set()
+        claim.write(directory)
+        table, figures = report(directory)
+    except results.DamagedParts as error:
+        for path in error.paths:
+            results.set_aside(path)
+        return keys - results.stored(directory).keys()
+    tracker.finish(table, figures)
+    return set()
+
+
+def _blocks(config) -> Iterator[Block]:
+    return plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)
+
+
+def _device(config) -> torch.device:
+    """The device of this process: of several GPUs that it sees, each shard takes another."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    count = torch.cuda.device_count()
+    return torch.device("cuda", (config.shard or 0) % count) if count else torch.device("cpu")

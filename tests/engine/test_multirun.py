@@ -1,0 +1,46 @@
+"""Several processes, or jobs of Hydra, fill one directory."""
+
+import json
+
+import pytest
+from small_sweep import BLOCKS, OPTIONS, SWEEP, Engine
+
+import engine
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The rows of an undisturbed run in one process."""
+    return engine.load(engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"]))
+
+
+def started(directory):
+    """The first line of each process's journal."""
+    return [json.loads(path.read_text().splitlines()[0]) for path in directory.glob("journal/*.jsonl")]
+
+
+def test_multirun_over_shards_fills_one_directory(tmp_path, monkeypatch, whole):
+    monkeypatch.chdir(tmp_path)
+    code, told = Engine(["-m", *SWEEP, "shards=4", "shard=range(4)"], tmp_path / "log").wait()
+    assert code == 0, told
+    (out,) = tmp_path.glob("outputs/barriers/*")  # the default one, with the time in its name
+    assert told.splitlines()[-1] == f"results: {out.relative_to(tmp_path)}"
+    assert engine.load(out).equals(whole)
+    assert sorted(process["shard"] for process in started(out)) == [0, 1, 2, 3]
+    assert (out / "claims.json").exists()  # the last one reported on the whole
+    assert not (out / "jobs").exists()
+
+
+def test_a_job_that_is_refused_does_not_start_and_leaves_nothing(tmp_path):
+    out = tmp_path / "out"
+    code, told = Engine(["-m", *SWEEP, f"out={out}", "shards=2", "shard=0,2"], tmp_path / "log").wait()
+    assert code == 2 and told == "error: shard=2 with shards=2, expected 0 … 1\n"
+    assert not out.exists()
+
+
+def test_two_processes_given_the_same_shard(tmp_path, whole):
+    out = tmp_path / "out"
+    both = [Engine([*SWEEP, f"out={out}"], tmp_path / f"log{i}") for i in range(2)]
+    assert [process.wait()[0] for process in both] == [0, 0]
+    assert engine.load(out).equals(whole)
+    assert len(list(out.glob("parts/*"))) == BLOCKS
