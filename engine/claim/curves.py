@@ -44,4 +44,6 @@ def joined_by_label(rows):
 def _residual(rows):
     if not rows.num_rows:
         return None
-    return at_most(0.0, max(values.max() for values in numbers(rows, "curve_residual", "end_error")))
+    residual, end, condition = numbers(rows, "curve_residual", "end_error", "condition")
+    # a layer between two g's meets condition² u: from 1000 on more than 1e-10
+    return at_most(0.0, np.max(np.maximum(residual, end) / np.maximum(1, condition / 1000) ** 2))

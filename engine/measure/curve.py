@@ -1,4 +1,4 @@
-"""Loss along eq. (5) and its polar form against the straight line, over the length of ``log g`` and the condition of g."""
+"""Loss along eq. (5), or its polar form, and on the straight line, over the length and the condition of g."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def of_block(study):
 
 
 def _agree(stack: Pairs) -> list[bool]:
-    """Whether both ends of each pair have the same signs of ``det W_i``, ``i < l``; False where layers are not square."""
+    """Whether both ends of each pair have the same signs of ``det W_i``, ``i < l``."""
 
     def label(weights):
         return torch.stack([torch.linalg.slogdet(layer).sign for layer in weights.layers[:-1]])

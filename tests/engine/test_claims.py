@@ -22,9 +22,13 @@ TINY = {
         "minima.steps=5",
         "data=teacher",
     ],
+    "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 # a column of the claim's own rows and what is done to it, to turn the verdict
 DISTURBED = {
+    ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
+    ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
+    ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
     ("barriers", "closed_form"): ("barrier", lambda value: value * 1.001),
     ("barriers", "random_networks"): ("growth_barrier", lambda value: value * (1 + 1e-8)),
     ("barriers", "permutation_does_not_help"): ("permuted_barrier", lambda value: value**1.1),
