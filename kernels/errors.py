@@ -13,6 +13,7 @@ from torch import Tensor
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "relu_squared", "tanh", "sigmoid", "gelu")
 LOSSES = ("mse", "sse", "cross_entropy", "error_rate")
+PRECISIONS = ("3xtf32", "ieee", "tf32")  # of float32 on a GPU; the first is the default
 LABEL_LOSSES = ("cross_entropy", "error_rate")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import errors
+from .. import errors, target
 from . import blocks, cpu
 
 log = logging.getLogger(__name__)
@@ -17,19 +17,24 @@ log = logging.getLogger(__name__)
 
 @functools.cache
 def _say_once(reason: str) -> None:
-    log.info("path_loss: PyTorch in place of the tile kernels: %s", reason)
+    log.info("path_loss: PyTorch in place of compiled kernels: %s", reason)
 
 
-def _implementation(x: Tensor, *layers: Sequence[Tensor] | None):
-    """The module that evaluates these tensors."""
-    if x.is_cuda:
-        return blocks
+def _implementation(name: str, precision: str | None, x: Tensor, *layers: Sequence[Tensor] | None):
+    """The function ``name`` that evaluates these tensors."""
+    precision = precision or errors.PRECISIONS[0]
+    errors.check_choice(name, "precision", precision, errors.PRECISIONS)
     if torch.is_grad_enabled() and any(layer.requires_grad for stack in layers if stack for layer in stack):
-        return blocks
-    if reason := cpu.unfit(x):
+        return getattr(blocks, name)
+    reason = target.gpu_missing(x.device) if x.is_cuda else cpu.unfit(x)
+    if reason:
         _say_once(reason)
-        return blocks
-    return cpu
+        return getattr(blocks, name)
+    if x.is_cuda:
+        from . import gpu  # needs Triton
+
+        return functools.partial(getattr(gpu, name), precision=precision)
+    return getattr(cpu, name)
 
 
 def _names(where: str, loss: str | Sequence[str]) -> tuple[str, ...]:
@@ -74,7 +79,7 @@ def curve_loss(
     """
     losses = _names("curve_loss", loss)
     _checked("curve_loss", weights, biases, x, y, activation, losses, axes=2)
-    values = _implementation(x, weights, biases).curve_loss(
+    values = _implementation("curve_loss", precision, x, weights, biases)(
         weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses
     )
     return values[0] if isinstance(loss, str) else tuple(values)
@@ -108,7 +113,7 @@ def network_loss(
     """
     losses = _names("network_loss", loss)
     _checked("network_loss", weights, biases, x, y, activation, losses)
-    values = _implementation(x, weights, biases).curve_loss(
+    values = _implementation("curve_loss", precision, x, weights, biases)(
         [w[:, None] for w in weights],
         x,
         y,
@@ -164,7 +169,7 @@ def path_loss(
     pairs = weights_a[0].shape[0]
     if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
         raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
-    values = _implementation(x, weights_a, weights_b, biases_a, biases_b, [t]).path_loss(
+    values = _implementation("path_loss", precision, x, weights_a, weights_b, biases_a, biases_b, [t])(
         weights_a,
         weights_b,
         x,

@@ -1,0 +1,483 @@
+"""Losses along paths on a GPU: which kernel takes a shape, its launches, and what is compiled ahead of time.
+
+``gpu_layers`` holds the activations of a block of samples on chip; ``gpu_tiled`` takes layers too wide for that in
+tiles.  Both leave sums over shares of the samples, which ``_add_kernel`` adds in order: the same call gives the same
+bits, and so does a pair whatever is evaluated beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .. import target
+from ..spec import Launch, Spec, Variant, aligned
+from ..target import Gpu
+from .blocks import scale
+from .gpu_layers import layers_kernel
+from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
+
+PRODUCTS = {"3xtf32": "tf32x3", "ieee": "ieee", "tf32": "tf32"}  # what Triton calls our precisions
+SUMS = {"mse": "SQUARED", "sse": "SQUARED", "cross_entropy": "CROSS", "error_rate": "ERROR"}  # what kernels keep
+SHARES = 8  # of the samples, at most: programs enough for a GPU at 25 points of one pair, few sums to keep
+SCRATCH = 20 << 20  # bytes of each of three: weights interpolated beforehand, buffers of activations, ends of a layer
+TL = {torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a kernel cuts its work: samples, inputs and outputs of a tile, and what compiles it."""
+
+    samples: int
+    inputs: int
+    outputs: int
+    warps: int
+    tiled: bool = True
+
+
+# Samples of a block and warps, by arithmetic and padded width: what holds the activations without spilling them in the
+# loop over the layers, by the ahead-of-time report (python -m kernels.aot).  A width that is missing goes in tiles.
+LAYERS = {
+    "tf32x3": {16: (64, 4), 32: (64, 4), 64: (64, 8)},
+    "ieee": {16: (64, 8), 32: (64, 8), 64: (64, 8), 128: (32, 8)},
+    "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 4), 128: (128, 8)},
+    "float64": {16: (64, 8), 32: (64, 8), 64: (64, 8), 128: (32, 8)},
+    "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
+}
+WHOLE = {("float64", 128)}  # of these only networks that need no masks
+TILES = Plan(samples=64, inputs=32, outputs=64, warps=8)
+NARROW_TILES = Plan(samples=64, inputs=16, outputs=64, warps=8)  # ieee: each input is unrolled
+
+
+def _padded(width: int) -> int:
+    return max(16, triton.next_power_of_2(width))
+
+
+def _tiles(width: int, tile: int) -> int:
+    return triton.cdiv(width, tile) * tile
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers on a device, sent once: they are what they say, whatever becomes of what they were read from."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Losses to evaluate; tensors are as kernels take them (``spec.aligned``).
+
+    ``weights_b`` and ``biases_b`` are the other ends of ``P`` straight lines; without them ``weights`` are those of all
+    points, ``(P, T, d_{i+1}, d_i)``.
+    """
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor] | None
+    weights_b: Sequence[Tensor] | None
+    biases_b: Sequence[Tensor] | None
+    x: Tensor  # (N, d_0)
+    y: Tensor  # (N, d_l), or (N,) int64
+    t: Tensor | None  # (T,) or (P, T)
+    activation: str
+    skip: float
+    losses: Sequence[str]
+    precision: str
+    gpu: Gpu
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """``[d_0, …, d_l]``."""
+        return [self.weights[0].shape[-1], *(w.shape[-2] for w in self.weights)]
+
+    @property
+    def line(self) -> bool:
+        """Are weights interpolated?"""
+        return self.weights_b is not None
+
+    @property
+    def pairs(self) -> int:
+        """``P``."""
+        return self.weights[0].shape[0]
+
+    @property
+    def points(self) -> int:
+        """``T``."""
+        return self.t.shape[-1] if self.line else self.weights[0].shape[1]
+
+    @property
+    def single(self) -> bool:
+        """Is there but one layer?"""
+        return len(self.weights) == 1
+
+    @property
+    def arithmetic(self) -> str:
+        """What products are done in: a key of ``LAYERS``."""
+        return {torch.float64: "float64", torch.float32: PRODUCTS[self.precision]}.get(self.x.dtype, "half")
+
+    @property
+    def product(self) -> str:
+        """The same, as Triton calls it: it heeds it for float32 alone."""
+        return PRODUCTS[self.precision] if self.x.dtype == torch.float32 else "ieee"
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """Of pre-activations and losses."""
+        return torch.float64 if self.x.dtype == torch.float64 else torch.float32
+
+    @property
+    def skips_last(self) -> bool:
+        """Does a skip end at the outputs?"""
+        return self.skip != 0 and len(self.widths) % 2 == 1 and self.widths[-1] == self.widths[-3]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the work is cut; ``outputs`` is the padded width of all hidden layers where they are not tiled."""
+        held = self.widths[1:] if self.skips_last else self.widths[1:-1]
+        width = _padded(max(held, default=1))
+        masked = any(w != width for w in self.widths[1:-1])
+        if width not in LAYERS[self.arithmetic] or (masked and (self.arithmetic, width) in WHOLE):
+            return NARROW_TILES if self.arithmetic == "ieee" else TILES
+        samples, warps = LAYERS[self.arithmetic][width]
+        return Plan(samples, min(width, 64), width, warps, tiled=False)
+
+    @property
+    def width(self) -> int:
+        """Of a row of activations."""
+        return _tiles(max(self.widths[1:-1], default=1), self.plan.outputs)
+
+    @property
+    def classes(self) -> int:
+        """Of a tile of the last layer; all of them where a program's activations are skipped to them."""
+        whole = self.skips_last and not self.plan.tiled
+        return self.plan.outputs if whole else _padded(min(self.widths[-1], 32))
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of samples in a share."""
+        return triton.cdiv(triton.cdiv(self.x.shape[0], self.plan.samples), SHARES)
+
+    @property
+    def shares(self) -> int:
+        """Of the samples: by their number alone, so that a pair's bits depend on nothing beside it."""
+        return triton.cdiv(self.x.shape[0], self.plan.samples * self.blocks)
+
+    @property
+    def kept(self) -> list[str]:
+        """The sums that the losses are made of."""
+        return [name for name in ("SQUARED", "CROSS", "ERROR") if name in {SUMS[loss] for loss in self.losses}]
+
+    @property
+    def keeps_ends(self) -> bool:
+        """Is a line's first layer computed at its two ends, kept, and interpolated?
+
+        Reading both ends costs two numbers an activation, computing it ``2 d_0`` operations: by the data sheet of an
+        H100 (L2 about 5 TB/s) even at 100 inputs in three passes or float64, at 400 in TF32 or bfloat16.
+        """
+        many = 512 if self.arithmetic in ("tf32", "half") else 128
+        return self.line and not self.single and self.points >= 8 and self.widths[0] >= many and self._end <= SCRATCH
+
+    @property
+    def _end(self) -> int:
+        """Bytes of the first pre-activations of a pair at both ends."""
+        return 2 * self.x.shape[0] * self.width * self.sum_dtype.itemsize
+
+    @cached_property
+    def mixed(self) -> list[tuple[int, int]]:
+        """Rows and columns, padded to tiles, in which each layer's weights are kept where they are mixed beforehand."""
+        rows = [_tiles(out, self.plan.outputs) for out in self.widths[1:-1]] + [_tiles(self.widths[-1], self.classes)]
+        return [(r, _tiles(into, self.plan.inputs)) for r, into in zip(rows, self.widths[:-1], strict=True)]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each layer of an item begins there, and the item's end; three passes keep a number and its rest."""
+        copies = 2 if self.arithmetic == "tf32x3" else 1
+        return [0, *accumulate(copies * rows * columns for rows, columns in self.mixed)]
+
+    @cached_property
+    def table(self) -> Tensor:
+        """What kernels know of the layers, ``(layers, FIELDS)``."""
+
+        def addresses(layers):
+            return [0] * len(self.weights) if layers is None else [layer.data_ptr() for layer in layers]
+
+        ends = map(addresses, (self.weights, self.weights_b, self.biases, self.biases_b))
+        fields = zip(*ends, self.widths[:-1], self.widths[1:], self.starts[:-1], strict=True)
+        return _constant(tuple(field for layer in fields for field in layer), torch.int64, self.x.device)
+
+    def launches(self, sums: Tensor) -> Iterator[Launch]:
+        """What to launch, in order, on tensors of the task's device.
+
+        Args:
+            sums: ``(kept, shares, P T)``, filled with each share's sums of the losses of its samples.
+
+        Yields:
+            The launches; they share scratch, so that each must run before the next.
+        """
+        arguments = {
+            "table_ptr": self.table,
+            "x_ptr": self.x,
+            "y_ptr": self.y,
+            "t_ptr": self.t,
+            "skip_ptr": _constant((float(self.skip),), torch.float64, self.x.device),
+            "sums_ptr": sums,
+            "items": self.pairs * self.points,
+            "points": self.points,
+            "t_stride": self.points if self.line and self.t.dim() == 2 else 0,
+            "samples": self.x.shape[0],
+            "blocks": self.blocks,
+            "layers": len(self.weights),
+        }
+        constants = {
+            "CP": self.classes,
+            "BK": self.plan.inputs,
+            "BN": self.plan.samples,
+            "ACTIVATION": self.activation,
+            "LINE": self.line,
+            "BIASED": self.biases is not None,
+            "ENDS": self.keeps_ends,
+            "SINGLE": self.single,
+            "SKIP": self.skip != 0,
+            "LABELS": not self.y.is_floating_point(),
+            "ACC": TL[self.sum_dtype],
+            **{name: name in self.kept for name in ("SQUARED", "CROSS", "ERROR")},
+        }
+        launches = self._tiled if self.plan.tiled else self._layers
+        if not self.keeps_ends:
+            yield from launches(arguments | {"ends_ptr": None, "pair_first": 0}, constants, 0, self.pairs)
+            return
+        together = min(self.pairs, SCRATCH // self._end)
+        ends = self._scratch(together, 2, self.x.shape[0], self.width, dtype=self.sum_dtype)
+        for first in range(0, self.pairs, together):
+            count = min(together, self.pairs - first)
+            arguments |= {"ends_ptr": ends, "pair_first": first}
+            yield self._ends(arguments, count)
+            yield from launches(arguments, constants, first, count)
+
+    def _scratch(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self.x.device)
+
+    def _layers(self, arguments, constants, first: int, count: int) -> list[Launch]:
+        """Pairs ``first`` … by the kernel that holds their activations."""
+        width = self.plan.outputs
+        masked = any(w != width for w in self.widths[1:-1]) or self.widths[0] % self.plan.inputs != 0
+        own = {"H": width, "MASKED": masked, "SKIP_LAST": self.skips_last, "PRECISION": self.product}
+        grid = (count * self.points, self.shares)
+        arguments = arguments | {"item_first": first * self.points}
+        return [Launch(layers_kernel, grid, arguments, constants | own, self.plan.warps)]
+
+    def _tiled(self, arguments, constants, first: int, count: int) -> Iterator[Launch]:
+        """Pairs ``first`` … by tiles, as many points at once as the scratch has room for.
+
+        Yields:
+            For each such part the launches that interpolate its weights, and the one that evaluates it.
+        """
+        dtype, size = self.x.dtype, self.starts[-1]
+        buffer_bytes = 2 * self.plan.samples * self.width * dtype.itemsize
+        programs = max(1, min(4 * self.gpu.processors, SCRATCH // buffer_bytes))
+        begin, end = first * self.points, (first + count) * self.points
+        together = max(1, min(end - begin, SCRATCH // (size * dtype.itemsize)))
+        arguments = arguments | {
+            "mixed_ptr": self._scratch(together, size, dtype=dtype),
+            "buffer_ptr": self._scratch(programs, 2, self.plan.samples, self.width, dtype=dtype),
+            "shares": self.shares,
+            "item_size": size,
+            "width": self.width,
+        }
+        three = self.arithmetic == "tf32x3"
+        own = {
+            "BO": self.plan.outputs,
+            "MASKED": self.widths[0] % self.plan.inputs != 0,
+            "THREE": three,
+            "PRECISION": "tf32" if three else self.product,
+        }
+        for item in range(begin, end, together):
+            here = min(together, end - item)
+            arguments |= {"item_first": item, "items_here": here}
+            yield from (self._mix(arguments, layer) for layer in range(len(self.weights)))
+            grid = (min(programs, here * self.shares),)
+            yield Launch(tiled_kernel, grid, arguments, constants | own, self.plan.warps, num_stages=2)
+
+    def _mix(self, arguments, layer: int) -> Launch:
+        """Interpolate the weights of a layer at the items that ``arguments`` name."""
+        into, out = self.widths[layer : layer + 2]
+        rows, columns = self.mixed[layer]
+        tile = self.classes if layer == len(self.weights) - 1 else self.plan.outputs
+        names = ("t_ptr", "mixed_ptr", "item_first", "points", "t_stride", "item_size")
+        return Launch(
+            mix_kernel,
+            (rows // tile, columns // self.plan.inputs, arguments["items_here"]),
+            {
+                "a_ptr": self.weights[layer],
+                "b_ptr": self.weights_b[layer] if self.line else None,
+                **{name: arguments[name] for name in names},
+                "into": into,
+                "out": out,
+                "start": self.starts[layer],
+            },
+            {
+                "BK": self.plan.inputs,
+                "BO": tile,
+                "LINE": self.line,
+                "THREE": self.arithmetic == "tf32x3",
+                "ACC": TL[self.sum_dtype],
+            },
+            num_warps=4,
+        )
+
+    def _ends(self, arguments, count: int) -> Launch:
+        """The first layer of the pairs that ``arguments`` name, at both ends."""
+        tiles = NARROW_TILES if self.arithmetic == "ieee" else TILES
+        columns = min(self.width, tiles.outputs)
+        names = ("table_ptr", "x_ptr", "ends_ptr", "pair_first", "samples")
+        return Launch(
+            ends_kernel,
+            (2 * count, triton.cdiv(self.x.shape[0], tiles.samples), self.width // columns),
+            {**{name: arguments[name] for name in names}, "width": self.width},
+            {
+                "BK": tiles.inputs,
+                "BO": columns,
+                "BN": tiles.samples,
+                "BIASED": self.biases is not None,
+                "PRECISION": self.product,
+                "ACC": TL[self.sum_dtype],
+            },
+            tiles.warps,
+        )
+
+    def run(self) -> list[Tensor]:
+        """Evaluate; losses ``(P, T)``, one tensor a name in ``losses``."""
+        values = [self.x.new_empty(self.pairs, self.points) for _ in self.losses]
+        if self.pairs * self.points == 0:
+            return values
+        sums = self._scratch(len(self.kept), self.shares, self.pairs * self.points, dtype=self.sum_dtype)
+        for launch in self.launches(sums):
+            launch()
+        for loss, value in zip(self.losses, values, strict=True):
+            _add(sums[self.kept.index(SUMS[loss])], scale(loss, self.x.shape[0], self.widths[-1]), value)()
+        return values
+
+
+def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, activation, skip, losses, precision):
+    """Losses ``(P, T)`` on straight lines at ``t`` ``(T,)`` or ``(P, T)``, one tensor a name in ``losses``."""
+    layers = map(_aligned, (weights_a, biases_a, weights_b, biases_b))
+    return Task(*layers, *_data(x, y), aligned(t), activation, skip, losses, precision, target.gpu(x.device)).run()
+
+
+def curve_loss(weights, x, y, *, biases, activation, skip, losses, precision):
+    """Losses ``(P, T)`` at explicit weights ``(P, T, d_{i+1}, d_i)``, one tensor a name in ``losses``."""
+    layers = (_aligned(weights), _aligned(biases), None, None)
+    return Task(*layers, *_data(x, y), None, activation, skip, losses, precision, target.gpu(x.device)).run()
+
+
+def _aligned(layers: Sequence[Tensor] | None) -> list[Tensor] | None:
+    return None if layers is None else [aligned(layer) for layer in layers]
+
+
+def _data(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return aligned(x), aligned(y if y.is_floating_point() else y.long())
+
+
+@triton.jit(do_not_specialize=["items", "shares"])
+def _add_kernel(sums_ptr, scale_ptr, out_ptr, items, shares, BLOCK: tl.constexpr):
+    """``out = scale Σ sums``, ``sums`` ``(shares, items)``, from the first share to the last."""
+    item = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = item < items
+    at = sums_ptr + item
+    total = tl.load(at, mask, other=0.0)
+    for _ in tl.range(1, shares):
+        at += items
+        total += tl.load(at, mask, other=0.0)
+    total *= tl.load(scale_ptr).to(total.dtype)
+    tl.store(out_ptr + item, total.to(out_ptr.dtype.element_ty), mask)
+
+
+def _add(sums: Tensor, factor: float, value: Tensor, block: int = 256) -> Launch:
+    """``value`` becomes the sums over shares, times a factor."""
+    shares, items = sums.shape
+    scale_ptr = _constant((factor,), torch.float64, sums.device)
+    arguments = {"sums_ptr": aligned(sums), "scale_ptr": scale_ptr, "out_ptr": value, "items": items, "shares": shares}
+    return Launch(_add_kernel, (triton.cdiv(items, block),), arguments, {"BLOCK": block}, num_warps=4)
+
+
+SAMPLES, POINTS = 1797, 25  # of the variants that are compiled ahead of time: they stand for any
+
+
+def _task(variant: Variant, gpu: Gpu) -> Task:
+    sizes = variant.sizes
+    widths = [sizes["inputs"], *[sizes["width"]] * (sizes["depth"] - 1), 10]
+    like = {"dtype": variant.dtype, "device": "meta"}
+    weights = [torch.empty(64, out, into, **like) for into, out in pairwise(widths)]
+    biases = [torch.empty(64, out, **like) for out in widths[1:]]
+    x, y = torch.empty(SAMPLES, widths[0], **like), torch.empty(SAMPLES, dtype=torch.int64, device="meta")
+    precision = {"tf32x3": "3xtf32"}.get(variant.precision, variant.precision)
+    data = (x, y, torch.empty(POINTS, **like))
+    return Task(weights, biases, weights, biases, *data, "relu", 0.0, ("cross_entropy",), precision, gpu)
+
+
+def _spec(name: str, kernel, variants: Sequence[Variant]) -> Spec:
+    def launch(variant: Variant, gpu: Gpu) -> Launch:
+        task = _task(variant, gpu)
+        sums = torch.empty(1, task.shares, task.pairs * task.points, dtype=task.sum_dtype, device="meta")
+        return next(launch for launch in task.launches(sums) if launch.kernel is kernel)
+
+    return Spec(name, tuple(variants), launch, _flops, _bytes)
+
+
+def _flops(variant: Variant) -> float:
+    """Of one pair and point, when the first layer is shared by many points."""
+    hidden = variant.sizes["width"]
+    return 2 * SAMPLES * hidden * (hidden * (variant.sizes["depth"] - 2) + 10)
+
+
+def _bytes(variant: Variant) -> float:
+    """Of one pair and point: the weights of both ends; data and what points share stay in the cache."""
+    hidden, inputs = variant.sizes["width"], variant.sizes["inputs"]
+    layers = [inputs * hidden, *[hidden * hidden] * (variant.sizes["depth"] - 2), hidden * 10]
+    return 2 * sum(layers) * variant.dtype.itemsize
+
+
+def _variants(widths, dtype, precision="ieee", inputs=64, default=True) -> list[Variant]:
+    return [Variant(dtype, {"inputs": inputs, "width": w, "depth": 3}, default, precision) for w in widths]
+
+
+F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
+SPECS = (
+    _spec(
+        "path_loss",
+        layers_kernel,
+        [
+            *_variants((7, 16, 32, 33, 64), F32, "tf32x3"),
+            *_variants((7, 16, 32, 33, 64, 128), F64),
+            *_variants((64,), F32, "tf32x3", inputs=784),
+            *_variants((16, 32, 64, 128), F32, "ieee", default=False),
+            *_variants((16, 32, 64, 128), F32, "tf32", default=False),
+            *_variants((16, 32, 64, 128), BF16, default=False),
+        ],
+    ),
+    _spec(
+        "path_loss_tiled",
+        tiled_kernel,
+        [
+            *_variants((100, 128, 256), F32, "tf32x3"),
+            *_variants((100, 256), F64),
+            *_variants((256,), F32, "tf32x3", inputs=784),
+            *_variants((256,), F32, "ieee", default=False),
+            *_variants((256,), F32, "tf32", default=False),
+            *_variants((256,), BF16, default=False),
+        ],
+    ),
+    _spec("path_loss_mix", mix_kernel, [*_variants((256,), F32, "tf32x3"), *_variants((256,), F64)]),
+    _spec(
+        "path_loss_ends",
+        ends_kernel,
+        [*_variants((16, 256), F32, "tf32x3", inputs=784), *_variants((16, 256), F64, inputs=784)],
+    ),
+)

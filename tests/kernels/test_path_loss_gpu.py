@@ -1,0 +1,211 @@
+"""The Triton kernels of path losses against the plain loop in float64: in the interpreter, and on a device."""
+
+import random
+from itertools import islice, pairwise
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from kernels import errors, target
+from kernels.path_loss import gpu, reference
+
+F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
+
+
+def stack(batch, widths, seed, dtype=F64, bias=True):
+    draw = torch.Generator().manual_seed(seed)
+    weights = [torch.randn(*batch, o, i, generator=draw, dtype=F64).div(i**0.5).to(dtype) for i, o in pairwise(widths)]
+    biases = [torch.randn(*batch, o, generator=draw, dtype=F64).to(dtype) for o in widths[1:]]
+    return weights, biases if bias else None
+
+
+def data(samples, widths, labels=True, dtype=F64, seed=2):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(samples, widths[0], generator=draw, dtype=F64).to(dtype)
+    if labels:
+        return x, torch.randint(0, widths[-1], (samples,), generator=draw)
+    return x, torch.randn(samples, widths[-1], generator=draw, dtype=F64).to(dtype)
+
+
+def times(points, dtype=F64):
+    return torch.linspace(-0.1, 1, points, dtype=dtype) if points > 1 else torch.tensor([0.3], dtype=dtype)
+
+
+def plain(dtype, call, *args, losses, **kwargs):
+    """The plain loop, with all floating tensors in ``dtype``."""
+
+    def cast(value):
+        if isinstance(value, torch.Tensor):
+            return value.to(dtype) if value.is_floating_point() else value
+        return [cast(v) for v in value] if isinstance(value, list) else value
+
+    kwargs = {key: cast(value) for key, value in kwargs.items()}
+    return [call(*map(cast, args), loss=loss, **kwargs) for loss in losses]
+
+
+def assert_as_plain(launched, function, args, losses, precision="3xtf32", **options):
+    """At most 8 times the plain loop's own error in the same dtype, and some roundings."""
+    values = launched(getattr(gpu, function), *args, losses=losses, precision=precision, **options)
+    exact = plain(F64, getattr(reference, function), *args, losses=losses, **options)
+    dtype = args[0][0].dtype
+    rounded = plain(dtype, getattr(reference, function), *args, losses=losses, **options)
+    units = {F64: 16 * 2**-52, F32: 16 * 2**-23, BF16: 2 * 2**-8}[dtype]
+    for loss, ours, wanted, theirs in zip(losses, values, exact, rounded, strict=True):
+        assert ours.dtype == dtype and ours.shape == wanted.shape
+        size = wanted.abs().clamp_min(1.0)
+        excess = (ours.double() - wanted).abs() - 8 * (theirs.double() - wanted).abs() - units * size
+        assert excess.max() <= 0, (loss, ours, wanted)
+
+
+def drawn(seed):
+    """A network, its data and how it is evaluated, at random."""
+    draw = random.Random(seed)
+    hidden = draw.choice([[1, 7], [7, 16], [16], [33], [64], [100], [257]])
+    depth = draw.choice([1, 2, 3, 4, 6] if hidden[-1] < 64 else [2, 3])
+    skip = draw.choice([0.0, 0.0, 0.7])
+    width = draw.choice(hidden)
+    widths = [draw.choice([3, 16, width]), *(width if skip else draw.choice(hidden) for _ in range(depth - 1))]
+    widths.append(draw.choice([1, 3, 10, width, 17]))
+    labels = draw.random() < 0.6 and widths[-1] > 1
+    losses = draw.sample(errors.LOSSES, 2) if labels else ["mse", "sse"]
+    return {
+        "widths": widths,
+        "skip": skip,
+        "activation": draw.choice(errors.ACTIVATIONS),
+        "labels": labels,
+        "losses": losses,
+        "bias": draw.random() < 0.7,
+        "samples": draw.choice([1, 64, 71, 150]),
+        "points": draw.choice([1, 3]),
+        "curve": draw.random() < 0.3,
+        "dtype": draw.choice([F64, F64, F32]),
+        "own_times": draw.random() < 0.3,
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_equal_the_plain_loop(launched, seed):
+    assert_drawn(launched, drawn(seed))
+
+
+@pytest.mark.slow  # python -m pytest -m slow tests/kernels/test_path_loss_gpu.py
+@pytest.mark.parametrize("seed", range(12, 100))
+def test_more_random_networks_equal_the_plain_loop(launched, seed):
+    assert_drawn(launched, drawn(seed))
+
+
+def assert_drawn(launched, case):
+    widths, dtype, points = case["widths"], case["dtype"], case["points"]
+    x, y = data(case["samples"], widths, case["labels"], dtype)
+    options = {"activation": case["activation"], "skip": case["skip"], "losses": case["losses"]}
+    if case["curve"]:
+        weights, biases = stack((2, points), widths, 0, dtype, case["bias"])
+        assert_as_plain(launched, "curve_loss", (weights, x, y), biases=biases, **options)
+    else:
+        (wa, ba), (wb, bb) = (stack((2,), widths, seed, dtype, case["bias"]) for seed in (0, 1))
+        t = times(points, dtype)
+        t = torch.stack([t, t / 2]) if case["own_times"] else t
+        assert_as_plain(launched, "path_loss", (wa, wb, x, y, t), biases_a=ba, biases_b=bb, **options)
+
+
+@pytest.mark.parametrize(
+    "widths, dtype, precision",
+    [
+        ([5, 3], F32, "3xtf32"),
+        ([64, 64, 64, 10], F32, "3xtf32"),  # nothing is padded
+        ([64, 64, 64, 10], F32, "ieee"),
+        ([6, 64, 64, 64], F64, "3xtf32"),  # a skip onto the last layer
+        ([5, 9, 5], F64, "3xtf32"),  # the skip of x itself
+        ([5, 130, 5], F32, "3xtf32"),  # the same, in tiles
+        ([5, 130, 130, 130, 130], F32, "3xtf32"),
+        ([5, 130, 70], F64, "3xtf32"),
+        ([4, 7, 40], F64, "3xtf32"),  # classes in tiles
+        ([7, 20, 20, 5], BF16, "3xtf32"),
+        ([7, 257, 5], BF16, "3xtf32"),
+    ],
+    ids=str,
+)
+def test_each_kind_of_tile_equals_the_plain_loop(launched, widths, dtype, precision):
+    (wa, ba), (wb, bb) = stack((1,), widths, 0, dtype), stack((1,), widths, 1, dtype)
+    x, y = data(70, widths, dtype=dtype)
+    options = {"activation": "leaky_relu", "skip": 0.5, "losses": ["sse", "cross_entropy"], "precision": precision}
+    assert_as_plain(launched, "path_loss", (wa, wb, x, y, times(2, dtype)), biases_a=ba, biases_b=bb, **options)
+
+
+@pytest.mark.parametrize("widths", [[130, 7, 7, 3], [130, 129, 3]], ids=str)
+def test_a_first_layer_of_many_inputs_is_shared_by_all_points(launched, widths):
+    (wa, ba), (wb, bb) = stack((2,), widths, 0), stack((2,), widths, 1)
+    x, y = data(20, widths)
+    options = {"activation": "tanh", "skip": 0.0, "losses": ["cross_entropy"]}
+    assert task(widths, 2, 8).keeps_ends and not task(widths, 2, 7).keeps_ends
+    assert_as_plain(launched, "path_loss", (wa, wb, x, y, times(8)), biases_a=ba, biases_b=bb, **options)
+
+
+def task(widths, pairs, points, dtype=F64, device="meta"):
+    """Straight lines between networks that have no numbers, for an H100."""
+    layers = [torch.empty(pairs, o, i, dtype=dtype, device=device) for i, o in pairwise(widths)]
+    x, t = (torch.empty(*shape, dtype=dtype, device=device) for shape in ((1797, widths[0]), (points,)))
+    y = torch.empty(1797, dtype=torch.int64, device=device)
+    options = ("relu", 0.0, ["cross_entropy"], "3xtf32", target.GPUS["sm_90"])
+    return gpu.Task(layers, None, layers, None, x, y, t, *options)
+
+
+def launches(made):
+    return made.launches(torch.empty(1, made.shares, made.pairs * made.points, device="meta"))
+
+
+@pytest.mark.parametrize("width", [16, 64, 128, 256, 700])
+@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("inputs", [64, 784])
+def test_scratch_stays_below_64_megabytes(width, dtype, inputs):
+    made = task([inputs, width, width, 10], 1024, 101, dtype)
+    for launch in islice(launches(made), 10):  # later ones share what these have
+        scratch = [launch.arguments.get(name) for name in ("ends_ptr", "mixed_ptr", "buffer_ptr")]
+        assert sum(s.nbytes for s in scratch if s is not None) <= 64e6
+
+
+@pytest.mark.parametrize("width, dtype", [(7, F64), (7, F32), (70, F32)])
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")], ids=str)
+def test_non_finite_weights_give_what_the_plain_loop_gives_for_that_pair_alone(launched, width, dtype, poison):
+    widths = [4, width, width, 3]
+    (wa, ba), (wb, bb) = stack((2,), widths, 0, dtype), stack((2,), widths, 1, dtype)
+    x, y = data(10, widths, dtype=dtype)
+    t = torch.tensor([0.0, 0.4], dtype=dtype)
+    losses = ["mse", "cross_entropy", "error_rate"]
+    for activation in ("relu", "sigmoid") if width == 7 else ("relu",):
+        options = {"activation": activation, "skip": 0.0}
+        call = {"biases_a": ba, "biases_b": bb, "losses": losses, "precision": "3xtf32", **options}
+        clean = launched(gpu.path_loss, wa, wb, x, y, t, **call)
+        for layer in (0, 1):
+            poisoned = [w.clone() for w in wb]
+            poisoned[layer][1, 2, 0] = poison
+            ours = launched(gpu.path_loss, wa, poisoned, x, y, t, **call)
+            theirs = plain(dtype, reference.path_loss, wa, poisoned, x, y, t, losses=losses, biases_a=ba, biases_b=bb,
+                           **options)  # fmt: skip
+            for mine, wanted, before in zip(ours, theirs, clean, strict=True):
+                torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
+                assert torch.equal(mine[0], before[0])
+
+
+@pytest.mark.parametrize("width", [7, 70])
+def test_bits_depend_on_nothing_beside_a_pair(launched, width):
+    widths = [4, width, width, 3]
+    (wa, ba), (wb, bb) = stack((2,), widths, 0, F32), stack((2,), widths, 1, F32)
+    x, y = data(150, widths, dtype=F32)
+    options = {"activation": "relu", "skip": 0.0, "losses": ["cross_entropy"], "precision": "3xtf32"}
+
+    def value(pair, t):
+        ends = [[layer[pair] for layer in layers] for layers in (wa, wb, ba, bb)]
+        (found,) = launched(gpu.path_loss, *ends[:2], x, y, t, biases_a=ends[2], biases_b=ends[3], **options)
+        return found
+
+    t = torch.tensor([0.0, 0.3, 1.0])
+    whole = value(slice(None), t)
+    assert torch.equal(whole, value(slice(None), t))
+    assert torch.equal(whole[1:2], value(slice(1, 2), t))
+    assert torch.equal(whole[:, 1:2], value(slice(None), t[1:2]))
+    # and at an end of the line they are the end's own
+    (ends,) = launched(gpu.curve_loss, [w[:, None] for w in wa], x, y, biases=[b[:, None] for b in ba], **options)
+    assert torch.equal(whole[:, :1], ends)
