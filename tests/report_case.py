@@ -80,7 +80,7 @@ def write(directory, made=None, claims=None, **recorded):
     results.write_manifest(directory, manifest | recorded)
     half = table.num_rows // (2 * ROWS) * ROWS  # no part ends within a minimum's rows
     for index, part in enumerate((table.slice(0, half), table.slice(half))):
-        results.write_part(directory, f"{index:032x}", index, part)
+        results.write_part(directory, results.entry(f"{index:032x}", index, part.num_rows // ROWS, part), part)
     if claims is not None:
         (directory / "claims.json").write_text(json.dumps(claims))
     return directory
