@@ -19,6 +19,7 @@ COLUMNS = results.schema({
     "reached": pa.bool_(),
 })
 FACTORS = (1.0, 10.0, 100.0)
+ROWS = 2 * len(FACTORS) + 5  # of each minimum
 # barriers of independent minima: seed s has (1 + s) times this
 ALIGNED = {"none": 0.5, "permutation": 0.05, "rescaling": 0.4, "both": 0.02}
 
@@ -77,9 +78,9 @@ def write(directory, made=None, claims=None, **recorded):
         "command": ["+sweep=barriers"],
     }
     results.write_manifest(directory, manifest | recorded)
-    half = table.num_rows // 2
+    half = table.num_rows // (2 * ROWS) * ROWS  # no part ends within a minimum's rows
     for index, part in enumerate((table.slice(0, half), table.slice(half))):
-        results.write_part(directory, f"{index:032x}", index, part)
+        results.write_part(directory, results.entry(f"{index:032x}", index, part.num_rows // ROWS, part), part)
     if claims is not None:
         (directory / "claims.json").write_text(json.dumps(claims))
     return directory

@@ -15,6 +15,7 @@ from engine.discovery import members
 
 CLAIMS = "claims.json"
 FIGURES = "figures"
+PAGE = "report.html"
 
 
 def report(directory: Path) -> tuple[pa.Table, list[Path]]:

@@ -70,7 +70,8 @@ def draw(chart: Chart, path: Path) -> Path:
 
 def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
     for axis, setting in (("x", panel.x), ("y", panel.y)):
-        if setting.log:
+        # a logarithmic axis of nothing positive has no ticks
+        if setting.log and any((getattr(series, axis) > 0).any() for series in panel.series):
             getattr(ax, f"set_{axis}scale")("log")
             own = getattr(ax, f"{axis}axis")
             own.set_major_formatter(lambda value, _: power_of_ten(value))

@@ -31,14 +31,16 @@ class Table:
 
 def summaries(table: pa.Table, claims: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
     """What is worth a look, in the order in which a reader asks; what the sweep did not measure is left out."""
-    train = rows(table, split="train") if "split" in table.column_names else table
+    train = rows(table, measure=None, split="train")
     made = (claims_table(claims), _rescaled(train), *_aligned(train), _curves(train), _without(table))
     return [found for found in made if found is not None]
 
 
 def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
     """What was measured, in a sentence."""
-    minima = table.group_by(["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False)
+    minima = rows(table, measure=None).group_by(
+        ["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False
+    )
     reached = minima.aggregate([("reached", "min")])["reached_min"]
     count = len(reached)
     return (

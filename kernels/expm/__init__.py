@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import errors, target
-from . import batched
+from . import blocks as whole_batches
 
 
 def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
@@ -53,7 +53,7 @@ def _kernel(a: Tensor, t: Tensor) -> Tensor:
         from . import gpu
 
         return gpu.expm(a, t)
-    return batched.expm(a, t)
+    return whole_batches.expm(a, t)
 
 
 @_kernel.register_fake

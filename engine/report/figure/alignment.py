@@ -23,7 +23,7 @@ WORDS = {
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     """One panel per depth."""
-    table = measured(rows(table, relation=("independent", "permuted"), path="linear"), "barrier")
+    table = measured(rows(table, measure=None, relation=("independent", "permuted"), path="linear"), "barrier")
     depths, widths, there = values(table, "depth"), values(table, "width"), values(table, "alignment")
     if not there:
         return None

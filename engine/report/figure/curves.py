@@ -26,7 +26,7 @@ VALUES = 5  # of an axis that can be chosen
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     """One panel per relation."""
-    table = measured(rows(table, split="train"), "barrier")
+    table = measured(rows(table, measure=None, split="train"), "t", "loss")
     if not table.num_rows:
         return None
     table = rows(table, seed=tuple(values(table, "seed")[:PAIRS]))

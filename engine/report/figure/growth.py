@@ -16,7 +16,7 @@ UNIT_ROUNDOFF = 2.0**-53  # of float64
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     """By depth; beside it how far measured and predicted are apart."""
-    table = rows(table, relation="rescaled", path="linear", alignment="none")
+    table = rows(table, measure=None, relation="rescaled", path="linear", alignment="none")
     table = measured(table, "barrier", "predicted")
     depths = values(table, "depth")
     growth, difference = [], []

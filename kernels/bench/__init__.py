@@ -1,0 +1,272 @@
+"""Timings side by side in one process: interleaved, medians and 20th/80th percentiles, against measured ceilings.
+
+A suite is a module with ``comparisons(full, device)``, which yields ``Comparison``s.  ``python -m kernels.bench SUITE``
+checks each for agreement of its providers, times it, prints one table and writes the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from .. import target
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_S = 2e-3  # a sample lasts at least so long, by repeating the call
+SAMPLES = (3, 40)  # the fewest and the most samples of a provider
+SIZE = 2048  # of the matrix product that measures a ceiling
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One way to compute it."""
+
+    name: str
+    run: Callable[[], object]
+    items: int = 1  # that one call computes: times are given per item
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ways to compute the same, ours first."""
+
+    shape: dict[str, object]  # the columns that say what is computed
+    providers: Sequence[Provider]
+    operations: float | None = None  # floating-point operations that one item needs
+    bytes: float | None = None  # that one item must read and write
+    ceiling: str | None = None  # the name of the rate that bounds it, a key of ``ceilings``
+    verify: Callable[[], float] | None = None  # the largest relative difference between providers
+    tolerance: float = 0.0
+    seconds: float = 0.5  # all providers together, if their fewest samples allow
+    notes: dict[str, object] = field(default_factory=dict)  # more columns of the record
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _sample(run: Callable[[], object], calls: int) -> float:
+    """Seconds a call."""
+    _synchronize()
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    _synchronize()
+    return (time.perf_counter() - start) / calls
+
+
+def timed(providers: Sequence[Provider], seconds: float) -> dict[str, list[float]]:
+    """Seconds per item of every provider, sampled in turn so that all see the same disturbances.
+
+    Args:
+        providers: each is called once before, which compiles what has to be.
+        seconds: about how long it may take.
+
+    Returns:
+        A list of samples for each name.
+    """
+    first = {}
+    for provider in providers:
+        provider.run()
+        first[provider.name] = max(_sample(provider.run, 1), 1e-7)
+    calls = {name: max(1, round(SAMPLE_S / duration)) for name, duration in first.items()}
+    a_round = sum(calls[name] * duration for name, duration in first.items())
+    samples: dict[str, list[float]] = {provider.name: [] for provider in providers}
+    for _ in range(min(SAMPLES[1], max(SAMPLES[0], int(seconds / a_round)))):
+        for provider in providers:
+            samples[provider.name].append(_sample(provider.run, calls[provider.name]) / provider.items)
+    return samples
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The sample below which ``share`` of them lie, interpolated."""
+    ordered = sorted(samples)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def ceilings(device: torch.device) -> dict[str, float]:
+    """The rates of this machine, measured now: what a fraction is a fraction of.
+
+    Args:
+        device: whose.
+
+    Returns:
+        ``float32`` and ``float64``: operations a second of PyTorch's product of 2048 × 2048 matrices; ``bytes``: read
+        and written a second by a copy of 256 MB; on a CPU with numba ``…_tiles``: operations a second of this package's
+        own product at n = 64 on one core, times the cores, which PyTorch's product may not reach.
+    """
+    rates = {}
+    for dtype in (torch.float64, torch.float32):
+        a, b = torch.randn(2, SIZE, SIZE, dtype=dtype, device=device)
+        out = torch.empty_like(a)
+        [samples] = timed([Provider("product", lambda a=a, b=b, out=out: torch.mm(a, b, out=out))], 1.5).values()
+        rates[str(dtype).removeprefix("torch.")] = 2 * SIZE**3 / min(samples)
+    source = torch.zeros(2**25, dtype=torch.float64, device=device)
+    sink = torch.empty_like(source)
+    [samples] = timed([Provider("copy", lambda: sink.copy_(source))], 0.5).values()
+    rates["bytes"] = 2 * source.numel() * 8 / statistics.median(samples)
+    if device.type == "cpu" and target.numba_missing() is None:
+        from . import product
+
+        for dtype in (torch.float64, torch.float32):
+            [samples] = timed([Provider("tiles", product.one_core(dtype), product.ITEMS)], 0.3).values()
+            name = str(dtype).removeprefix("torch.") + "_tiles"
+            rates[name] = target.threads() * product.OPERATIONS / min(samples)
+    return rates
+
+
+def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
+    """One row for each provider of a comparison, timed now.
+
+    Args:
+        comparison: what to time.
+        rates: of ``ceilings``.
+
+    Returns:
+        Rows with the comparison's shape, times in microseconds per item, ``ratio`` (a provider's time over ours, the
+        median over rounds), and where operations are given ``gflops`` and shares of the ceilings.
+
+    Raises:
+        ArithmeticError: the providers disagree: nothing wrong is timed.
+    """
+    if comparison.verify is not None and not (off := comparison.verify()) <= comparison.tolerance:
+        raise ArithmeticError(f"{comparison.shape}: providers differ by {off:.1e}, expected {comparison.tolerance:.0e}")
+    samples = timed(comparison.providers, comparison.seconds)
+    ours = samples[comparison.providers[0].name]
+    found = []
+    for name, times in samples.items():
+        median = statistics.median(times)
+        row = {
+            **comparison.shape,
+            "provider": name,
+            "median_us": 1e6 * median,
+            "p20_us": 1e6 * percentile(times, 0.2),
+            "p80_us": 1e6 * percentile(times, 0.8),
+            "samples": len(times),
+            "ratio": statistics.median([theirs / our for theirs, our in zip(times, ours, strict=True)]),
+            **comparison.notes,
+        }
+        if comparison.operations:
+            row["gflops"] = comparison.operations / median / 1e9
+            for ceiling in (comparison.ceiling, f"{comparison.ceiling}_tiles"):
+                if ceiling in rates:
+                    row["share" if ceiling == comparison.ceiling else "share_tiles"] = (
+                        comparison.operations / median / rates[ceiling]
+                    )
+        if comparison.bytes:
+            row["gbytes"] = comparison.bytes / median / 1e9
+            row["share_bytes"] = comparison.bytes / median / rates["bytes"]
+        found.append(row)
+    return found
+
+
+def table(records: Sequence[dict]) -> str:
+    """The rows as aligned text: every column that any of them has, not cut at any width."""
+    columns = list(dict.fromkeys(column for record in records for column in record))
+
+    def cell(value) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+
+    cells = [columns, *([cell(record.get(column)) for column in columns] for record in records)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    words = [all(isinstance(record.get(column, ""), str) for record in records) for column in columns]
+
+    def line(texts) -> str:
+        fields = zip(texts, widths, words, strict=True)
+        return "  ".join(text.ljust(width) if word else text.rjust(width) for text, width, word in fields).rstrip()
+
+    return "\n".join(map(line, cells))
+
+
+def device_name(device: torch.device) -> str:
+    """What the record is named after: the GPU, or the CPU and its number of threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {target.threads()} threads"
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def circumstances(device: torch.device) -> dict:
+    """Machine, versions, commit and date of a record."""
+    versions = {"python": platform.python_version()}
+    for package in ("torch", "triton", "numba", "numpy", "scipy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return {
+        "command": shlex.join(["python", "-m", "kernels.bench", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "dirty": None if changed is None else bool(changed),
+        "device": device_name(device),
+        "threads": target.threads(),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+        "versions": versions,
+    }
+
+
+def write(suite: str, device: torch.device, record: dict, folder: Path) -> Path:
+    """Write ``SUITE_DEVICE_YYYY-MM.json`` into ``folder``, in place of one of the same name."""
+    words = "".join(c if c.isalnum() else " " for c in record["device"].lower().replace("(r)", "").replace("(tm)", ""))
+    path = folder / f"{suite}_{'-'.join(words.split())}_{record['date'][:7]}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def run(suite: str, comparisons: Iterable[Comparison], device: torch.device, folder: Path) -> Iterator[str]:
+    """Time the comparisons of a suite one after the other and write the record.
+
+    Args:
+        suite: its name.
+        comparisons: what to time.
+        device: where.
+        folder: for the record.
+
+    Yields:
+        Lines to print: the circumstances, progress, the table, the record's path.
+    """
+    record: dict = circumstances(device)
+    yield f"{suite} on {record['device']}, OMP_WAIT_POLICY={record['OMP_WAIT_POLICY']}"
+    rates = record["ceilings"] = ceilings(device)
+    yield "measured now: " + ", ".join(f"{name} {rate / 1e9:.3g} G/s" for name, rate in rates.items())
+    results: list[dict] = record.setdefault("rows", [])
+    for comparison in comparisons:
+        found = rows(comparison, rates)
+        results += found
+        shape = " ".join(map(str, comparison.shape.values()))
+        yield f"{shape}: " + ", ".join(f"{row['provider']} {row['median_us']:.3g} µs" for row in found)
+    yield table(results)
+    yield f"record: {write(suite, device, record, folder)}"

@@ -1,0 +1,55 @@
+"""The benchmark's harness on providers whose answers and costs are known."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+
+from kernels import bench
+from kernels.bench import Comparison, Provider
+from kernels.bench import matrix as suite
+
+
+def test_percentiles():
+    assert [bench.percentile([4.0, 1.0, 2.0, 3.0], share) for share in (0.0, 0.5, 1.0)] == [1.0, 2.5, 4.0]
+
+
+def test_providers_are_sampled_in_turn_and_per_item():
+    calls = []
+    providers = [Provider("one", lambda: calls.append(1)), Provider("ten", lambda: calls.append(10), items=10)]
+    samples = bench.timed(providers, 0.01)
+    assert len(samples["one"]) == len(samples["ten"]) >= bench.SAMPLES[0]
+    changes = sum(a != b for a, b in pairwise(calls))
+    assert changes >= 2 * len(samples["one"])  # never one of them to the end and then the other
+
+
+@pytest.mark.parametrize("difference", [0.1, float("nan")])
+def test_what_disagrees_is_not_timed(difference):
+    provider = Provider("one", lambda: pytest.fail("was run"))
+    comparison = Comparison({"what": "sum"}, [provider], verify=lambda: difference, tolerance=0.01)
+    with pytest.raises(ArithmeticError, match="providers differ by"):
+        bench.rows(comparison, {})
+
+
+def test_a_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "ceilings", lambda device: {"float64": 2e9, "bytes": 1e9})
+    ours, theirs = Provider("kernels", lambda: None), Provider("other", lambda: None)
+    comparison = Comparison({"n": 8}, [ours, theirs], operations=1e3, bytes=10.0, ceiling="float64", seconds=0.01)
+    lines = list(bench.run("what", [comparison], torch.device("cpu"), tmp_path))
+    assert "provider" in lines[-2] and "other" in lines[-2]
+    [path] = tmp_path.glob("what_*.json")
+    assert str(path) in lines[-1]
+    record = json.loads(path.read_text())
+    assert torch.__version__.startswith(record["versions"]["torch"].split("+")[0])
+    assert {"command", "date", "commit", "dirty", "device", "ceilings"} <= record.keys()
+    row = record["rows"][0]
+    assert row["ratio"] == 1.0 and record["rows"][1]["ratio"] > 0
+    assert row["share"] == pytest.approx(row["gflops"] / 2) and row["p20_us"] <= row["median_us"] <= row["p80_us"]
+
+
+def test_the_suite_of_matrix_functions_agrees_with_its_baselines():
+    for comparison in suite.comparisons(False, torch.device("cpu"), orders=(3,), batch=20):
+        assert comparison.verify() <= comparison.tolerance
+        for provider in comparison.providers:
+            provider.run()
