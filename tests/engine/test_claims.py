@@ -22,10 +22,19 @@ TINY = {
         "minima.steps=5",
         "data=teacher",
     ],
+    "approximate": [
+        "sweep.grid.width=[12]",
+        "measure.approximate.networks=20",
+        "measure.approximate.largest=12",
+        "measure.approximate.growth_networks=4",
+    ],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 # a column of the claim's own rows and what is done to it, to turn the verdict
 DISTURBED = {
+    ("approximate", "bounded_change"): ("output_change", lambda value: value + 1),
+    ("approximate", "exact_change"): ("output_change", lambda value: value + 1e-8),
+    ("approximate", "below_the_line"): ("induced_change", lambda value: value + 1),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
