@@ -33,7 +33,7 @@ def exact_change(rows):
 
 
 @claim(
-    "Figs. 3b, c: the output changes less along the induced curve than on the straight line, for every g",
+    "Fig. 3b, c: the output changes less along the induced curve than on the straight line, for every g",
     measure="approximate",
     control="the last layer stays on its chord",
 )
