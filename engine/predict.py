@@ -11,6 +11,7 @@ and everything is written in ``e = s - 1``, so that nothing cancels at ``m`` nea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -144,3 +145,31 @@ def chord_distance(m: Tensor, singular_values: Tensor) -> Tensor:
     """
     c = (m + 1 / m) / 2
     return ((c**2 - 2) * singular_values.sum()).sqrt()
+
+
+def curvature(first: Weights, second: Weights) -> Tensor:
+    """Curvature of a curve from its derivatives, the κ of Thm. 6.2; in the form that does not cancel.
+
+    ``κ = ‖γ'' - (⟨γ', γ''⟩ / ‖γ'‖²) γ'‖ / ‖γ'‖²``, of the shape of the batch.
+    """
+    batch = first.layers[0].dim() - 2
+    speed = first.squared_norm()
+    products = zip(first.parameters, second.parameters, strict=True)
+    along = sum((p * q).flatten(batch).sum(-1) for p, q in products) / speed
+    normal = second.map(lambda q, p: q - along.reshape(*along.shape, *[1] * (p.dim() - batch)) * p, first)
+    return normal.squared_norm().sqrt() / speed
+
+
+def sagitta(kappa: float, chord: float, arc: float) -> tuple[float | None, str | None]:
+    """Thm. 6.2: how far points of a chord can be from a curve of curvature at most ``kappa`` with the same ends.
+
+    ``d = (κℓ²/4) / (1 + sqrt(1 - (κℓ/2)²))``, ``ℓ`` the chord's length; for the short arc alone.
+
+    Returns:
+        The bound and None, or None and why the theorem does not apply.
+    """
+    if kappa * chord > 2:
+        return None, "Thm. 6.2 does not apply: κℓ is above 2"
+    if kappa * arc > math.pi:
+        return None, "Thm. 6.2 does not apply: the arc is longer than π/κ"
+    return kappa * chord**2 / 4 / (1 + math.sqrt(1 - (kappa * chord / 2) ** 2)), None

@@ -27,6 +27,14 @@ class Path(Curve):
         start = self.pairs.a.map(lambda p: p.unsqueeze(1).expand(-1, t.shape[1], *p.shape[1:]))
         return self.pairs.group.act(self.pairs.group.exp(self.direction, t), start)
 
+    def derivatives(self, t):
+        """``γ'`` and ``γ''`` at ``t`` ``(K, T)``, in closed form: ``γ' = ω·γ``, ``γ'' = ω·(ω·γ) + ω'·γ``."""
+        group, points = self.pairs.group, self.points(t)
+        omega, change = group.velocity(self.direction, t)
+        first = group.tangent(omega, points)
+        second = group.tangent(omega, first).map(lambda p, q: p + q, group.tangent(change, points))
+        return first, second
+
     def take(self, index):
         """The same path for some of the pairs."""
         taken = super().take(index)

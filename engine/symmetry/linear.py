@@ -97,6 +97,46 @@ class Group:
         lefts, rights = xi[::2], xi[1::2]
         return tuple(curve(a) @ curve(b) if b.any() else curve(a) for a, b in zip(lefts, rights, strict=True))
 
+    def velocity(self, xi, t):
+        """``ω`` and ``ω'`` at ``t`` ``(K, T)``: ``γ' = ω·γ`` along the curve ``γ = exp(t ξ)·w``, one matrix per layer.
+
+        ``ω = A + e^{tA} B e^{-tA}``.
+        """
+        omega, change = [], []
+        for a, b in zip(xi[::2], xi[1::2], strict=True):
+            a, b = a.unsqueeze(-3), b.unsqueeze(-3)
+            forth, back = (kernels.expm(sign * t[..., None, None] * a) for sign in (1, -1))
+            omega.append(a + forth @ b @ back)
+            change.append(forth @ (a @ b - b @ a) @ back)
+        return tuple(omega), tuple(change)
+
+    def tangent(self, xi, weights: Weights) -> Weights:
+        """``ξ·w``, the derivative of ``exp(t ξ)·w`` at 0: ``ξ_i W_i - W_i ξ_{i-1}``, ``ξ_i b_i``."""
+        layers = [matrix @ layer for matrix, layer in zip(xi, weights.layers[:-1], strict=True)]
+        layers.append(torch.zeros_like(weights.layers[-1]))
+        for i, matrix in enumerate(xi, start=1):
+            layers[i] = layers[i] - weights.layers[i] @ matrix
+        if weights.biases is None:
+            return Weights(tuple(layers))
+        biases = [(matrix @ bias.unsqueeze(-1))[..., 0] for matrix, bias in zip(xi, weights.biases[:-1], strict=True)]
+        last = weights.biases[-1]
+        return Weights(tuple(layers), (*biases, last.new_zeros(*layers[0].shape[:-2], last.shape[-1])))
+
+    def basis(self, weights: Weights):
+        """A basis of the Lie algebra of the free layers, batch ``(D,)``."""
+        widths = self.network.widths[1:-1]
+        sizes = [width**2 if i in self.network.free else 0 for i, width in enumerate(widths, start=1)]
+        eye = torch.eye(sum(sizes)).to(weights.layers[0])
+        parts = zip(eye.split(sizes, dim=1), widths, strict=True)
+        return tuple(
+            part.reshape(-1, width, width) if part.shape[1] else eye.new_zeros(len(eye), width, width)
+            for part, width in parts
+        )
+
+    def flow(self, xi):
+        """The elements ``exp(ξ)``, one matrix per layer."""
+        return tuple(kernels.expm(matrix) for matrix in xi)
+
     def align(self, a: Weights, b: Weights):
         """The element that takes the features of ``b`` to those of ``a``, by least squares on the incoming layers.
 

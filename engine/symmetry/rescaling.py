@@ -77,6 +77,34 @@ class Group:
         """``c^t``."""
         return tuple((t.unsqueeze(-1) * x.unsqueeze(-2)).exp() for x in xi)
 
+    def velocity(self, xi, t):
+        """``ω`` and ``ω'`` at ``t`` ``(K, T)``: ``γ' = ω·γ`` along the curve; the group commutes, so ``ω = ξ``."""
+        omega = tuple(x.unsqueeze(-2).expand(*t.shape, -1) for x in xi)
+        return omega, tuple(torch.zeros_like(x) for x in omega)
+
+    def tangent(self, xi, weights: Weights) -> Weights:
+        """``ξ·w``, the derivative of ``exp(t ξ)·w`` at 0: rows times ``ξ_i``, columns times ``-k ξ_{i-1}``."""
+        layers = [x.unsqueeze(-1) * layer for x, layer in zip(xi, weights.layers[:-1], strict=True)]
+        layers.append(torch.zeros_like(weights.layers[-1]))
+        for i, x in enumerate(xi, start=1):
+            layers[i] = layers[i] - self.network.degree * weights.layers[i] * x.unsqueeze(-2)
+        if weights.biases is None:
+            return Weights(tuple(layers))
+        biases = [x * bias for x, bias in zip(xi, weights.biases[:-1], strict=True)]
+        last = weights.biases[-1]
+        return Weights(tuple(layers), (*biases, last.new_zeros(*layers[0].shape[:-2], last.shape[-1])))
+
+    def basis(self, weights: Weights):
+        """A basis of the Lie algebra of the free layers, batch ``(D,)``."""
+        sizes = [width if i in self.network.free else 0 for i, width in enumerate(self.network.widths[1:-1], start=1)]
+        eye = torch.eye(sum(sizes)).to(weights.layers[0])
+        parts = zip(eye.split(sizes, dim=1), self.network.widths[1:-1], strict=True)
+        return tuple(part if part.shape[1] else eye.new_zeros(len(eye), width) for part, width in parts)
+
+    def flow(self, xi):
+        """The elements ``exp(ξ)``."""
+        return tuple(x.exp() for x in xi)
+
     def balance(self, weights: Weights):
         """The element after which ``‖incoming‖² + b² = k ‖outgoing‖²`` at every free unit.
 

@@ -28,6 +28,7 @@ TINY = {
         "measure.approximate.largest=12",
         "measure.approximate.growth_networks=4",
     ],
+    "curvature": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,2]", "sweep.seeds=4"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 # a column of the claim's own rows and what is done to it, to turn the verdict
@@ -35,6 +36,8 @@ DISTURBED = {
     ("approximate", "bounded_change"): ("output_change", lambda value: value + 1),
     ("approximate", "exact_change"): ("output_change", lambda value: value + 1e-8),
     ("approximate", "below_the_line"): ("induced_change", lambda value: value + 1),
+    ("curvature", "chord_within_sagitta"): ("distance_measured", lambda value: 100 * value),
+    ("curvature", "loss_within_bound"): ("lipschitz", lambda value: value / 100),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
