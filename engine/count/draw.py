@@ -1,0 +1,91 @@
+"""Minima of a small network from random starting points, by the Levenberg-Marquardt method on a whole stack."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from engine.count.level_set import Damped, LevelSet
+
+SPREAD = 4.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
+ITERATIONS = 400  # of Levenberg-Marquardt; a zero-loss minimum takes about 20
+AT_LEAST = 1e-9  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
+AGREE = 1e-6  # outputs that differ by at most this share of ‖Y‖ are the same
+ROUNDS = 20  # stacks of starting points at most
+
+
+def minima(level: LevelSet, samples: int, generator: torch.Generator) -> tuple[LevelSet, Tensor, int]:
+    """Draw starting points until enough of them have led to the least loss.
+
+    Args:
+        level: the networks, held to the targets.
+        samples: minima wanted.
+        generator: of the starting points, on the CPU.
+
+    Returns:
+        The set that was reached, the minima ``(samples, n)`` on it, and the number of starting points they took.
+
+    Raises:
+        ValueError: too few starting points led to the least loss.
+    """
+    found, loss = torch.empty(0, level.size, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        w = fit(level, _starts(level, samples, generator))
+        found, loss = torch.cat([found, w]), torch.cat([loss, level.loss(w)])
+        least = torch.where(loss.isfinite(), loss, torch.inf).min()
+        good = torch.nonzero(loss <= least + AT_LEAST * level.scale).ravel()
+        if len(good) >= samples:
+            chosen = good[:samples]
+            reached = _reached(level, found[chosen], float(least))
+            return reached, fit(reached, found[chosen]), int(chosen[-1]) + 1
+    raise ValueError(
+        f"count_components: {len(good)} of {len(loss)} random starting points reached the least loss "
+        f"{least:.3g}, expected {samples}; ask for fewer samples or for another network"
+    )
+
+
+def _starts(level: LevelSet, count: int, generator: torch.Generator) -> Tensor:
+    """Gaussian weights, each layer at a scale of its own: components that hold few directions are met too."""
+    layers = []
+    for inputs, outputs in zip(level.network.widths[:-1], level.network.widths[1:], strict=True):
+        scale = SPREAD ** (2 * torch.rand(count, 1, generator=generator, dtype=torch.float64) - 1)
+        weights = torch.randn(count, inputs * outputs, generator=generator, dtype=torch.float64)
+        layers.append(weights * scale / math.sqrt(inputs))
+    return torch.cat(layers, dim=1).to(level.split.x.device)
+
+
+def fit(level: LevelSet, start: Tensor) -> Tensor:
+    """Networks ``(P, n)`` with least squared residuals near those of ``start``."""
+    w, damping = start.clone(), torch.full_like(start[:, 0], 1e-2)
+    going = torch.arange(len(w), device=w.device)
+    size = float(level.target.square().sum())
+    for _ in range(ITERATIONS):
+        residuals, jacobian = level.linearise(w[going])
+        loss = residuals.square().sum(1)
+        slope = (jacobian.mT @ residuals.unsqueeze(-1)).flatten(1).norm(dim=1)
+        # at rounding: of the residuals, of their product with the Jacobian, or where no step helps any more
+        flat = slope <= 1e-14 * math.sqrt(size) * jacobian.flatten(1).norm(dim=1)
+        keep = ~((loss <= 1e-26 * size) | flat | (damping[going] > 1e8))
+        going = going[keep]
+        if not len(going):
+            break
+        step = Damped(jacobian[keep], damping[going]).solve(residuals[keep])
+        moved = w[going] - step
+        better = level.residuals(moved).square().sum(1) < loss[keep]
+        w[going[better]] = moved[better]
+        damping[going] = torch.where(better, damping[going] * 0.2, damping[going] * 5).clamp(min=1e-14)
+    return w
+
+
+def _reached(level: LevelSet, w: Tensor, least: float) -> LevelSet:
+    """The set that minima lie on: the outputs they share if they do, else all networks of the least loss."""
+    outputs = level.outputs(w)
+    apart = AGREE * math.sqrt(level.scale)
+    if (outputs - level.target).flatten(1).norm(dim=1).max() <= apart:
+        return level.held_to(level.target, level.constant)
+    best = outputs[int(level.loss(w).argmin())]
+    if (outputs - best).flatten(1).norm(dim=1).max() <= apart:
+        return level.held_to(best, least)
+    return level.held_to(level.target, least)
