@@ -48,7 +48,7 @@ def count_components(
     loss: str = "sse",
     samples: int = 64,
     seed: int = 0,
-    attempts: int = 12,
+    attempts: int = 24,
 ) -> Components:
     """Count the connected components of the minimum of a small network without biases.
 

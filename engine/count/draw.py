@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.count.level_set import Damped, LevelSet
 
-SPREAD = 4.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
+SPREAD = 8.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
 ITERATIONS = 400  # of Levenberg-Marquardt; a zero-loss minimum takes about 20
 AT_LEAST = 1e-9  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
 AGREE = 1e-6  # outputs that differ by at most this share of ‖Y‖ are the same

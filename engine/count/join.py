@@ -11,13 +11,13 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from engine.count.level_set import LevelSet
-from engine.count.walk import walk
+from engine.count.walk import certify, walk
 
 LINES = 4096  # evaluated together
 WALKS = 512  # at most in a round
 A_ROUND = 4  # walks between two components, or detours from one, in a round
 ROUNDS = 100  # at most
-FAR = 2.0  # the norm of a detour's goal over that of its start
+FAR = (1.0, 8.0)  # the norm of a detour's goal over that of its start, log-uniform
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Search:
     """The samples, points that certified paths lead to from them, and the joins and failures so far."""
 
     def __init__(self, level: LevelSet, samples: Tensor, allowed: float, generator: torch.Generator):
-        """Walk every sample toward the origin: there the minimum bends least, and unlike points come near each other.
+        """The nodes are the samples.
 
         Args:
             level: the minimum.
@@ -44,21 +44,17 @@ class Search:
             generator: of pairs and detours, on the CPU.
         """
         self.level, self.allowed, self.generator = level, allowed, generator
-        ends = walk(level, samples, torch.zeros_like(samples), allowed)
-        self.points = ends.at  # (nodes, n)
+        self.points = samples  # (nodes, n)
         self.origin = np.arange(len(samples))  # (nodes,), the sample a path leads from
-        self.top = ends.loss_max.tolist()  # (nodes,), the largest loss on that path
+        self.top = level.loss(samples).tolist()  # (nodes,), the largest loss on that path
         self.samples = len(samples)
+        self.fresh = 0  # nodes from here on are the latest
         self.joins: list[Join] = []
         self.failed: list[tuple[int, int]] = []  # samples between whose components a walk did not arrive
 
     def group(self) -> np.ndarray:
         """The component of each sample, ``(samples,)``, numbered in the order of the samples."""
-        ends = np.array([(join.a, join.b) for join in self.joins], dtype=np.int64).reshape(-1, 2).T
-        graph = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(self.samples, self.samples))
-        _, labels = connected_components(graph, directed=False)
-        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first))[inverse]
+        return _components([(join.a, join.b) for join in self.joins], self.samples)
 
     def failures(self, group: np.ndarray) -> np.ndarray:
         """Walks that did not arrive between each two components, symmetric ``(count, count)``."""
@@ -69,36 +65,51 @@ class Search:
                 table[group[b], group[a]] += 1
         return table
 
+    def descend(self) -> None:
+        """Walk every sample toward the origin: there the minimum bends least and unlike points come near each other."""
+        ends = walk(self.level, self.points, torch.zeros_like(self.points), self.allowed)
+        top = certify(self.level, ends.points, self.allowed)
+        good = top.isfinite()
+        self.points = torch.where(good[:, None], ends.at, self.points)
+        self.top = torch.where(good, top, self.level.loss(self.points)).tolist()
+
     def lines(self) -> None:
         """Try the straight lines between all nodes."""
-        pairs = torch.combinations(torch.arange(len(self.points)), 2)
-        for part in pairs.split(LINES):
+        for part in torch.combinations(torch.arange(len(self.points)), 2).split(LINES):
             a, b = part.T.to(self.points.device)
             loss = self.level.chord_loss(self.points[a], self.points[b])
             low = loss <= self.level.least + self.allowed
             self._join(part[low.cpu()].tolist(), loss[low].tolist(), "line")
 
     def walks(self, pairs: list[tuple[int, int]]) -> None:
-        """Walk from the first node of each pair to the second."""
+        """Walk from the first node of each pair to the second; certify the walks that join components."""
         a, b = torch.tensor(pairs, device=self.points.device).T
         walked = walk(self.level, self.points[a], self.points[b], self.allowed)
         arrived = walked.arrived.tolist()
-        there = [pair for pair, good in zip(pairs, arrived, strict=True) if good]
-        self._join(there, walked.loss_max[walked.arrived].tolist(), "walk")
-        self.failed += [
-            (int(self.origin[i]), int(self.origin[j]))
-            for (i, j), good in zip(pairs, arrived, strict=True) if not good
-        ]  # fmt: skip
+        waiting = [k for k in range(len(pairs)) if arrived[k]]
+        self.failed += [self._origins(pairs[k]) for k in range(len(pairs)) if not arrived[k]]
+        while waiting := self._merging(waiting, pairs):
+            forest = self._forest(waiting, pairs)
+            top = certify(self.level, [walked.points[k] for k in forest], self.allowed)
+            good = top.isfinite().tolist()
+            self._join([pairs[k] for k, low in zip(forest, good, strict=True) if low], top[top.isfinite()].tolist(), "walk")
+            self.failed += [self._origins(pairs[k]) for k, low in zip(forest, good, strict=True) if not low]
+            waiting = [k for k in waiting if k not in forest]
 
     def detours(self, nodes: list[int]) -> None:
         """Walk from some nodes toward random goals; where they end are new nodes."""
         start = self.points[torch.tensor(nodes, device=self.points.device)]
-        goal = torch.randn(start.shape, generator=self.generator, dtype=start.dtype).to(start.device)
-        goal = goal * (FAR * start.norm(dim=1) / goal.norm(dim=1))[:, None]
+        goal = torch.randn(start.shape, generator=self.generator, dtype=start.dtype)
+        far = FAR[0] * (FAR[1] / FAR[0]) ** torch.rand(len(goal), 1, generator=self.generator, dtype=goal.dtype)
+        goal = (goal * far / goal.norm(dim=1, keepdim=True)).to(start.device) * start.norm(dim=1, keepdim=True)
         ends = walk(self.level, start, goal, self.allowed)
-        self.points = torch.cat([self.points, ends.at])
-        self.origin = np.concatenate([self.origin, self.origin[nodes]])
-        self.top += [max(self.top[i], loss) for i, loss in zip(nodes, ends.loss_max.tolist(), strict=True)]
+        top = certify(self.level, ends.points, self.allowed)
+        good = top.isfinite()
+        kept = [node for node, low in zip(nodes, good.tolist(), strict=True) if low]
+        self.fresh = len(self.points)
+        self.points = torch.cat([self.points, ends.at[good]])
+        self.origin = np.concatenate([self.origin, self.origin[kept]])
+        self.top += [max(self.top[node], loss) for node, loss in zip(kept, top[good].tolist(), strict=True)]
 
     def open_pairs(self, attempts: int) -> list[tuple[int, int]]:
         """Nodes to walk between: a few for each two components between which fewer than ``attempts`` walks failed."""
@@ -107,28 +118,55 @@ class Search:
         a, b = np.nonzero(np.triu(left > 0, 1))
         times = np.minimum(left[a, b], A_ROUND)
         a, b = np.repeat(a, times), np.repeat(b, times)
-        chosen = self._shuffled(len(a))[:WALKS]
-        members = [np.flatnonzero(group[self.origin] == component) for component in range(group.max() + 1)]
-        pairs = [(self._one_of(members[a[k]]), self._one_of(members[b[k]])) for k in chosen]
-        # from either side
-        return [pair if k % 2 else pair[::-1] for k, pair in enumerate(pairs)]
+        chosen = torch.randperm(len(a), generator=self.generator)[:WALKS].tolist()
+        # from either side, one end among the latest nodes
+        ends = [(a[k], b[k]) if k % 2 else (b[k], a[k]) for k in chosen]
+        members, latest = self._members(group), self._members(group, self.fresh)
+        return [(self._one_of(latest[i] if len(latest[i]) else members[i]), self._one_of(members[j])) for i, j in ends]
 
     def some_of_each(self) -> list[int]:
         """A few nodes of every component."""
-        group = self.group()[self.origin]
-        return [self._one_of(np.flatnonzero(group == c)) for c in range(group.max() + 1) for _ in range(A_ROUND)]
+        return [self._one_of(members) for members in self._members(self.group()) for _ in range(A_ROUND)]
 
-    def _join(self, pairs, losses, how: str) -> None:
-        for (i, j), loss in zip(pairs, losses, strict=True):
-            detour = max(i, j) >= self.samples
-            a, b = int(self.origin[i]), int(self.origin[j])
-            self.joins.append(Join(a, b, "detour" if detour else how, max(loss, self.top[i], self.top[j])))
-
-    def _shuffled(self, count: int) -> list[int]:
-        return torch.randperm(count, generator=self.generator).tolist()
+    def _members(self, group: np.ndarray, since: int = 0) -> list[np.ndarray]:
+        """The nodes of each component, from a node on."""
+        of_nodes = group[self.origin[since:]]
+        return [since + np.flatnonzero(of_nodes == component) for component in range(group.max() + 1)]
 
     def _one_of(self, members: np.ndarray) -> int:
         return int(members[int(torch.randint(len(members), (), generator=self.generator))])
+
+    def _origins(self, pair: tuple[int, int]) -> tuple[int, int]:
+        return int(self.origin[pair[0]]), int(self.origin[pair[1]])
+
+    def _merging(self, waiting: list[int], pairs: list[tuple[int, int]]) -> list[int]:
+        """Those of the walks whose ends are not in one component yet."""
+        group = self.group()[self.origin]
+        return [k for k in waiting if group[pairs[k][0]] != group[pairs[k][1]]]
+
+    def _forest(self, waiting: list[int], pairs: list[tuple[int, int]]) -> list[int]:
+        """Walks, none superfluous, that would join all that any of them would."""
+        group, chosen = self.group(), []
+        edges = np.array([[group[o] for o in self._origins(pairs[k])] for k in waiting])
+        tree = np.arange(group.max() + 1)
+        for k, (a, b) in zip(waiting, edges, strict=True):
+            if tree[a] != tree[b]:
+                chosen.append(k)
+                tree[tree == tree[a]] = tree[b]
+        return chosen
+
+    def _join(self, pairs, losses, how: str) -> None:
+        for pair, loss in zip(pairs, losses, strict=True):
+            on_way = max(loss, *(self.top[node] for node in pair))
+            self.joins.append(Join(*self._origins(pair), "detour" if max(pair) >= self.samples else how, on_way))
+
+
+def _components(edges: list[tuple[int, int]], nodes: int) -> np.ndarray:
+    """The component of each node, numbered in the order of the nodes."""
+    a, b = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    labels = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(nodes, nodes)), directed=False)[1]
+    first, inverse = np.unique(labels, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[inverse]
 
 
 def search(level: LevelSet, samples: Tensor, allowed: float, attempts: int, generator: torch.Generator) -> Search:
@@ -145,6 +183,7 @@ def search(level: LevelSet, samples: Tensor, allowed: float, attempts: int, gene
         The finished search.
     """
     found = Search(level, samples, allowed, generator)
+    found.descend()
     found.lines()
     for round_ in range(ROUNDS):
         if round_:

@@ -1,4 +1,4 @@
-"""Walks on the minimum: steps along the tangent toward a goal, projected back, each taken only on a low chord."""
+"""Walks on the minimum: steps along the tangent toward a goal, each projected back; then chords, halved until low."""
 
 from __future__ import annotations
 
@@ -9,70 +9,119 @@ from torch import Tensor
 
 from engine.count.level_set import Damped, LevelSet
 
-STEPS = 600  # at most
-FIRST = 0.05  # the first step, as a share of the network's norm; then it follows what the chords allow
-SMALLEST = 1e-6  # where shorter steps would be needed, the same share, a walk gives up
-WINDOW = 30  # steps in which a walk must come nearer to its goal …
+STEPS = 400  # at most
+FIRST = 0.1  # the first step, as a share of the network's norm; then it follows what the chords allow
+SMALLEST = 1e-5  # where shorter steps would be needed, the same share, a walk gives up
+WINDOW = 20  # steps in which a walk must come nearer to its goal …
 NEARER = 0.02  # … by this share of the distance
-CORRECTIONS = 3  # Newton steps back to the minimum, all with the Jacobian at the step's beginning
+CORRECTIONS = 4  # Newton steps back to the minimum, all with the Jacobian at the step's beginning
 DAMPING = 1e-10  # of the projection: the minimum may have singular points
-LOW = 1e-3  # a point of a walk exceeds the least loss by at most this share of what a chord may
+COARSE = 1e3  # by how many times what is allowed the loss on a chord may exceed the least during the walk
+LOW = 1e-3  # a point on the minimum exceeds the least loss by at most this share of what is allowed
+HALVINGS = 20  # of a chord, at most
+ASIDE = 0.3  # a midpoint is projected back by at most this share of the chord's length
+CHORDS = 4096  # evaluated together
 
 
 @dataclass(frozen=True)
 class Walked:
-    """Where a stack of walks ended."""
+    """A stack of walks, not yet certified."""
 
-    at: Tensor  # (P, n)
-    arrived: Tensor  # (P,) bool: the last chord ended in the goal itself
-    loss_max: Tensor  # (P,), the largest loss on the way
+    at: Tensor  # (P, n), where they ended
+    arrived: Tensor  # (P,) bool: at the goal itself
+    points: list[Tensor]  # of each walk (steps + 1, n), from the start to the end
 
 
 def walk(level: LevelSet, start: Tensor, goal: Tensor, allowed: float) -> Walked:
     """Follow the minimum from ``start`` as near to ``goal`` as it leads downhill in distance.
 
-    Each point is joined to the next by a chord whose loss exceeds the least by at most ``allowed``, so the way that was
-    walked is a path of low loss, whatever became of the walk.
-
     Args:
         level: the minimum.
         start: ``(P, n)`` points on it.
         goal: ``(P, n)``, on it or not.
-        allowed: by how much the loss on a chord may exceed the least.
+        allowed: by how much the loss on a certified path may exceed the least.
 
     Returns:
-        The ends.
+        The walks.
     """
-    w, ceiling = start.clone(), level.least + allowed
-    loss_max = level.loss(w)
+    w, ceiling = start.clone(), level.least + COARSE * allowed
     arrived = torch.zeros(len(w), dtype=torch.bool, device=w.device)
     length = FIRST * w.norm(dim=1)
     before = torch.full_like(length, torch.inf)
     going = torch.arange(len(w), device=w.device)
+    taken = [(going, start)]
     for step in range(STEPS):
-        at, toward = w[going], goal[going] - w[going]
-        distance = toward.norm(dim=1)
-        stuck = length[going] < SMALLEST * at.norm(dim=1)
+        distance = (goal[going] - w[going]).norm(dim=1)
+        stuck = length[going] < SMALLEST * w[going].norm(dim=1)
         if step % WINDOW == 0:
             stuck |= distance > (1 - NEARER) * before[going]
             before[going] = distance
-        going, at, toward, distance = going[~stuck], at[~stuck], toward[~stuck], distance[~stuck]
+        going, distance = going[~stuck], distance[~stuck]
         if not len(going):
             break
+        at, toward = w[going], goal[going] - w[going]
         linear = Damped(level.linearise(at)[1], DAMPING)
         tangent = linear.tangent(toward)
-        last = distance <= length[going]
-        move = torch.where(last[:, None], toward, tangent * (length[going] / tangent.norm(dim=1)).clamp(max=1)[:, None])
+        last = (distance <= length[going])[:, None]
+        move = torch.where(last, toward, tangent * (length[going] / tangent.norm(dim=1)).clamp(max=1)[:, None])
         moved = at + move
         for _ in range(CORRECTIONS):
-            moved = torch.where(last[:, None], moved, moved - linear.solve(level.residuals(moved)))
-        chord = level.chord_loss(at, moved)
-        good = (chord <= ceiling) & (level.loss(moved) <= level.least + LOW * allowed)
-        # a correction as long as the step may have left the sheet of the minimum that the step was on
-        good &= (moved - at - move).norm(dim=1) <= 0.5 * move.norm(dim=1)
-        here = going[good]
-        w[here], loss_max[here] = moved[good], torch.maximum(loss_max[here], chord[good])
+            moved = torch.where(last, moved, moved - linear.solve(level.residuals(moved)))
+        good = _stays(level, at, moved, move, ASIDE, allowed) & (level.chord_loss(at, moved) <= ceiling)
+        w[going[good]] = moved[good]
         length[going] = torch.where(good, 1.5, 0.5) * length[going]
-        arrived[going[good & last]] = True
-        going = going[~(good & last)]
-    return Walked(w, arrived, loss_max)
+        taken.append((going[good], moved[good]))
+        there = good & last[:, 0]
+        arrived[going[there]] = True
+        going = going[~there]
+    owners, points = (torch.cat(parts) for parts in zip(*taken, strict=True))
+    order = owners.argsort(stable=True)
+    return Walked(w, arrived, list(points[order].split(owners.bincount().tolist())))
+
+
+def _stays(level: LevelSet, at: Tensor, moved: Tensor, move: Tensor, aside: float, allowed: float) -> Tensor:
+    """Whether a corrected step ends on the minimum, near enough to be on the sheet it began on."""
+    near = (moved - at - move).norm(dim=1) <= aside * move.norm(dim=1)
+    return near & (level.loss(moved) <= level.least + LOW * allowed)
+
+
+def certify(level: LevelSet, paths: list[Tensor], allowed: float) -> Tensor:
+    """The largest loss on polygonal paths near the given points, inf where no low one was found.
+
+    Chords on which the loss, bounded for the whole chord, exceeds the least by more than ``allowed`` are replaced by
+    two, through their midpoint projected to the minimum.
+
+    Args:
+        level: the minimum.
+        paths: points ``(k, n)`` of each path.
+        allowed: by how much the loss may exceed the least.
+
+    Returns:
+        ``(len(paths),)``.
+    """
+    a, b = (torch.cat([path[part] for path in paths]) for part in (slice(None, -1), slice(1, None)))
+    owner = torch.repeat_interleave(torch.tensor([len(path) - 1 for path in paths], device=a.device))
+    top = torch.stack([level.loss(path).max() for path in paths])
+    for _ in range(HALVINGS):
+        if not len(a):
+            return top
+        chord = torch.cat([level.chord_loss(*part) for part in zip(a.split(CHORDS), b.split(CHORDS), strict=True)])
+        low = chord <= level.least + allowed
+        top.scatter_reduce_(0, owner[low], chord[low], "amax")
+        a, b, owner = a[~low], b[~low], owner[~low]
+        middle = torch.cat([_project(level, part) for part in ((a + b) / 2).split(CHORDS)]) if len(a) else a
+        half = (b - a) / 2
+        lost = owner[~_stays(level, a, middle, half, ASIDE, allowed)]
+        top[lost] = torch.inf
+        keep = top[owner].isfinite()
+        a, b, owner = torch.cat([a, middle])[keep.repeat(2)], torch.cat([middle, b])[keep.repeat(2)], owner[keep].repeat(2)
+    top[owner] = torch.inf
+    return top
+
+
+def _project(level: LevelSet, w: Tensor) -> Tensor:
+    """The nearest points on the minimum, by Newton's method."""
+    for _ in range(CORRECTIONS):
+        residuals, jacobian = level.linearise(w)
+        w = w - Damped(jacobian, DAMPING).solve(residuals)
+    return w
