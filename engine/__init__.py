@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.comparison import Comparison
+    from engine.count import Components
 
 
 def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
@@ -62,3 +63,21 @@ def compare(model_a: Any, model_b: Any, x: Any, y: Any, **options: Any) -> Compa
     from engine.comparison import compare as compared
 
     return compared(model_a, model_b, x, y, **options)
+
+
+def count_components(widths: Sequence[int], x: Any, y: Any, **options: Any) -> Components:
+    """Count the connected components of the minimum of a small network, without knowing what to expect.
+
+    Args:
+        widths: ``d_0 … d_l``; there are no biases.
+        x: ``(N, d_0)`` tensor.
+        y: ``(N, d_l)`` targets or ``(N,)`` integer labels.
+        **options: ``activation="linear"``, ``skip=0.0``, ``samples=64``, ``seed=0``, …; see
+            ``engine.count.count_components``.
+
+    Returns:
+        The components met, how they were joined, and a bound of the share of minima in others.
+    """
+    from engine.count import count_components as counted
+
+    return counted(widths, x, y, **options)

@@ -92,7 +92,9 @@ class Search:
             forest = self._forest(waiting, pairs)
             top = certify(self.level, [walked.points[k] for k in forest], self.allowed)
             good = top.isfinite().tolist()
-            self._join([pairs[k] for k, low in zip(forest, good, strict=True) if low], top[top.isfinite()].tolist(), "walk")
+            self._join(
+                [pairs[k] for k, low in zip(forest, good, strict=True) if low], top[top.isfinite()].tolist(), "walk"
+            )
             self.failed += [self._origins(pairs[k]) for k, low in zip(forest, good, strict=True) if not low]
             waiting = [k for k in waiting if k not in forest]
 

@@ -114,7 +114,11 @@ def certify(level: LevelSet, paths: list[Tensor], allowed: float) -> Tensor:
         lost = owner[~_stays(level, a, middle, half, ASIDE, allowed)]
         top[lost] = torch.inf
         keep = top[owner].isfinite()
-        a, b, owner = torch.cat([a, middle])[keep.repeat(2)], torch.cat([middle, b])[keep.repeat(2)], owner[keep].repeat(2)
+        a, b, owner = (
+            torch.cat([a, middle])[keep.repeat(2)],
+            torch.cat([middle, b])[keep.repeat(2)],
+            owner[keep].repeat(2),
+        )
     top[owner] = torch.inf
     return top
 
