@@ -48,12 +48,21 @@ def minima(level: LevelSet, samples: int, generator: torch.Generator) -> tuple[L
 
 def _starts(level: LevelSet, count: int, generator: torch.Generator) -> Tensor:
     """Gaussian weights, each layer at a scale of its own: components that hold few directions are met too."""
-    layers = []
-    for inputs, outputs in zip(level.network.widths[:-1], level.network.widths[1:], strict=True):
-        scale = SPREAD ** (2 * torch.rand(count, 1, generator=generator, dtype=torch.float64) - 1)
-        weights = torch.randn(count, inputs * outputs, generator=generator, dtype=torch.float64)
-        layers.append(weights * scale / math.sqrt(inputs))
-    return torch.cat(layers, dim=1).to(level.split.x.device)
+    fan_in = torch.tensor(level.network.widths[:-1], dtype=torch.float64).rsqrt()
+    weights = torch.randn(count, level.size, generator=generator, dtype=torch.float64).to(level.split.x.device)
+    return weights * layer_scales(level, count, SPREAD, generator, fan_in)
+
+
+def layer_scales(level: LevelSet, count: int, spread: float, generator: torch.Generator, mean=1.0) -> Tensor:
+    """One factor for all weights of a layer, log-uniform within ``spread`` of ``mean``, for each of ``count`` networks.
+
+    Returns:
+        ``(count, n)`` on the device of the data.
+    """
+    widths = level.network.widths
+    sizes = torch.tensor([a * b for a, b in zip(widths[:-1], widths[1:], strict=True)])
+    scales = spread ** (2 * torch.rand(count, len(sizes), generator=generator, dtype=torch.float64) - 1) * mean
+    return scales.repeat_interleave(sizes, dim=1).to(level.split.x.device)
 
 
 def fit(level: LevelSet, start: Tensor) -> Tensor:

@@ -10,13 +10,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from engine.count import draw
 from engine.count.level_set import LevelSet
 from engine.count.walk import certify, walk
 
 LINES = 4096  # evaluated together
 WALKS = 512  # at most in a round
-A_ROUND = 4  # walks between two components, or detours from one, in a round
+DIRECT = 4  # walks between two components in the first round
+A_ROUND = 10  # walks between two components in a later one
+DETOURS = 8  # from each component before each later round
 ROUNDS = 100  # at most
+STRETCH = 100.0  # weights of the layers in the distance of a walk lie between its inverse and it
 FAR = (1.0, 8.0)  # the norm of a detour's goal over that of its start, log-uniform
 
 
@@ -81,10 +85,14 @@ class Search:
             low = loss <= self.level.least + self.allowed
             self._join(part[low.cpu()].tolist(), loss[low].tolist(), "line")
 
-    def walks(self, pairs: list[tuple[int, int]]) -> None:
-        """Walk from the first node of each pair to the second; certify the walks that join components."""
+    def walks(self, pairs: list[tuple[int, int]], stretch: float) -> None:
+        """Walk from the first node of each pair to the second; certify the walks that join components.
+
+        Distance is measured with weights of the layers between ``1 / stretch`` and ``stretch``, drawn for each walk.
+        """
         a, b = torch.tensor(pairs, device=self.points.device).T
-        walked = walk(self.level, self.points[a], self.points[b], self.allowed)
+        metric = draw.layer_scales(self.level, len(pairs), stretch, self.generator)
+        walked = walk(self.level, self.points[a], self.points[b], self.allowed, metric)
         arrived = walked.arrived.tolist()
         waiting = [k for k in range(len(pairs)) if arrived[k]]
         self.failed += [self._origins(pairs[k]) for k in range(len(pairs)) if not arrived[k]]
@@ -113,12 +121,12 @@ class Search:
         self.origin = np.concatenate([self.origin, self.origin[kept]])
         self.top += [max(self.top[node], loss) for node, loss in zip(kept, top[good].tolist(), strict=True)]
 
-    def open_pairs(self, attempts: int) -> list[tuple[int, int]]:
-        """Nodes to walk between: a few for each two components between which fewer than ``attempts`` walks failed."""
+    def open_pairs(self, attempts: int, at_once: int) -> list[tuple[int, int]]:
+        """Nodes to walk between: some for each two components between which fewer than ``attempts`` walks failed."""
         group = self.group()
         left = attempts - self.failures(group)
         a, b = np.nonzero(np.triu(left > 0, 1))
-        times = np.minimum(left[a, b], A_ROUND)
+        times = np.minimum(left[a, b], at_once)
         a, b = np.repeat(a, times), np.repeat(b, times)
         chosen = torch.randperm(len(a), generator=self.generator)[:WALKS].tolist()
         # from either side, one end among the latest nodes
@@ -127,8 +135,8 @@ class Search:
         return [(self._one_of(latest[i] if len(latest[i]) else members[i]), self._one_of(members[j])) for i, j in ends]
 
     def some_of_each(self) -> list[int]:
-        """A few nodes of every component."""
-        return [self._one_of(members) for members in self._members(self.group()) for _ in range(A_ROUND)]
+        """Nodes of every component, to start detours from."""
+        return [self._one_of(members) for members in self._members(self.group()) for _ in range(DETOURS)]
 
     def _members(self, group: np.ndarray, since: int = 0) -> list[np.ndarray]:
         """The nodes of each component, from a node on."""
@@ -190,8 +198,8 @@ def search(level: LevelSet, samples: Tensor, allowed: float, attempts: int, gene
     for round_ in range(ROUNDS):
         if round_:
             found.detours(found.some_of_each())
-        pairs = found.open_pairs(attempts)
+        pairs = found.open_pairs(attempts, A_ROUND if round_ else DIRECT)
         if not pairs:
             break
-        found.walks(pairs)
+        found.walks(pairs, STRETCH if round_ else 1.0)
     return found

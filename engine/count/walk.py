@@ -32,41 +32,46 @@ class Walked:
     points: list[Tensor]  # of each walk (steps + 1, n), from the start to the end
 
 
-def walk(level: LevelSet, start: Tensor, goal: Tensor, allowed: float) -> Walked:
+def walk(level: LevelSet, start: Tensor, goal: Tensor, allowed: float, metric: Tensor | None = None) -> Walked:
     """Follow the minimum from ``start`` as near to ``goal`` as it leads downhill in distance.
+
+    Where a walk is caught depends on how distance is measured: what one metric holds apart another may not.
 
     Args:
         level: the minimum.
         start: ``(P, n)`` points on it.
         goal: ``(P, n)``, on it or not.
         allowed: by how much the loss on a certified path may exceed the least.
+        metric: ``(P, n)``, positive: distance is that of the coordinates times it; None for 1.
 
     Returns:
         The walks.
     """
+    metric = torch.ones_like(start) if metric is None else metric
     w, ceiling = start.clone(), level.least + COARSE * allowed
     arrived = torch.zeros(len(w), dtype=torch.bool, device=w.device)
-    length = FIRST * w.norm(dim=1)
+    length = FIRST * (metric * w).norm(dim=1)
     before = torch.full_like(length, torch.inf)
     going = torch.arange(len(w), device=w.device)
     taken = [(going, start)]
     for step in range(STEPS):
-        distance = (goal[going] - w[going]).norm(dim=1)
-        stuck = length[going] < SMALLEST * w[going].norm(dim=1)
+        at, scale = w[going], metric[going]
+        distance = (scale * (goal[going] - at)).norm(dim=1)
+        stuck = length[going] < SMALLEST * (scale * at).norm(dim=1)
         if step % WINDOW == 0:
             stuck |= distance > (1 - NEARER) * before[going]
             before[going] = distance
-        going, distance = going[~stuck], distance[~stuck]
+        going, at, scale, distance = going[~stuck], at[~stuck], scale[~stuck], distance[~stuck]
         if not len(going):
             break
-        at, toward = w[going], goal[going] - w[going]
-        linear = Damped(level.linearise(at)[1], DAMPING)
-        tangent = linear.tangent(toward)
-        last = (distance <= length[going])[:, None]
-        move = torch.where(last, toward, tangent * (length[going] / tangent.norm(dim=1)).clamp(max=1)[:, None])
+        toward, last = goal[going] - at, (distance <= length[going])[:, None]
+        linear = Damped(level.linearise(at)[1] / scale[:, None], DAMPING)
+        tangent = linear.tangent(scale * toward)
+        move = tangent * (length[going] / tangent.norm(dim=1)).clamp(max=1)[:, None] / scale
+        move = torch.where(last, toward, move)
         moved = at + move
         for _ in range(CORRECTIONS):
-            moved = torch.where(last, moved, moved - linear.solve(level.residuals(moved)))
+            moved = torch.where(last, moved, moved - linear.solve(level.residuals(moved)) / scale)
         good = _stays(level, at, moved, move, ASIDE, allowed) & (level.chord_loss(at, moved) <= ceiling)
         w[going[good]] = moved[good]
         length[going] = torch.where(good, 1.5, 0.5) * length[going]

@@ -207,6 +207,7 @@ def test_bad_arguments_are_named(arguments, message):
         engine.count_components(**({"widths": [2, 2, 2], "x": x, "y": y} | arguments))
 
 
+@pytest.mark.slow  # 1280 fits
 def test_a_minimum_that_is_never_reached_is_said():
     """Two ReLU units on twelve random samples: starting points end in many different local minima."""
     x, y = data([2, 2, 1], seed=0, samples=12)
