@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -60,7 +61,7 @@ def layer_scales(level: LevelSet, count: int, spread: float, generator: torch.Ge
         ``(count, n)`` on the device of the data.
     """
     widths = level.network.widths
-    sizes = torch.tensor([a * b for a, b in zip(widths[:-1], widths[1:], strict=True)])
+    sizes = torch.tensor([a * b for a, b in itertools.pairwise(widths)])
     scales = spread ** (2 * torch.rand(count, len(sizes), generator=generator, dtype=torch.float64) - 1) * mean
     return scales.repeat_interleave(sizes, dim=1).to(level.split.x.device)
 
