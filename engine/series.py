@@ -38,12 +38,10 @@ def run_series(config, execute) -> Path:
         print(f"\n{name}: {part.sweep.about}", flush=True)
         execute(part)
     if not config.dry and all(_complete(part) for part in chosen.values()):
-        from engine.report import summary, terminal
+        from engine.report import report
 
-        judged = claim.write(directory)
-        holds = sum(entry["verdict"] == "holds" for entry in judged)
-        heading = f"{config.sweep.name}: {len(chosen)} sweeps, {len(judged)} claims, of which {holds} hold"
-        terminal.show(heading, [summary.claims_table(judged)])
+        claim.write(directory)
+        report(directory)
     return directory
 
 

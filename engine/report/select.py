@@ -12,13 +12,13 @@ from engine.types import AXES
 
 
 def rows(table: pa.Table, **where: Any) -> pa.Table:
-    """The rows whose columns have these values; a value None means null, a tuple any of its values."""
+    """The rows whose columns have these values; None means null, a tuple any of its values."""
     for name, value in where.items():
         column = table[name]
         if value is None:
             mask = pc.is_null(column)
         elif isinstance(value, tuple):
-            mask = pc.is_in(column, value_set=pa.array(value, column.type))
+            mask = pc.is_in(column, value_set=pa.array(value, column.type), skip_nulls=False)
         else:
             mask = pc.equal(column, pa.scalar(value, column.type))
         table = table.filter(mask)
@@ -51,3 +51,8 @@ def axes(table: pa.Table, *more: str) -> dict[str, np.ndarray]:
 def middle(found: list) -> Any:
     """The middle one of some values in order, the upper of two; None of none."""
     return found[len(found) // 2] if found else None
+
+
+def scalars(table: pa.Table) -> pa.Table:
+    """The columns that are no lists."""
+    return table.select([field.name for field in table.schema if not pa.types.is_list(field.type)])

@@ -29,10 +29,10 @@ class Table:
     note: str = ""
 
 
-def summaries(table: pa.Table, claims: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
+def summaries(table: pa.Table) -> list[Table]:
     """What is worth a look, in the order in which a reader asks; what the sweep did not measure is left out."""
     train = rows(table, measure=None, split="train")
-    made = (claims_table(claims), _rescaled(train), *_aligned(train), _curves(train), _without(table))
+    made = (_rescaled(train), *_aligned(train), _curves(train), _without(table))
     return [found for found in made if found is not None]
 
 
@@ -44,10 +44,16 @@ def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
     reached = minima.aggregate([("reached", "min")])["reached_min"]
     count = len(reached)
     return (
-        f"{config['sweep']['name']}: {table.num_rows} rows, {count} minima of {config['data']['name']}"
+        f"{table.num_rows} rows, {count} minima of {config['data']['name']}"
         f" ({pc.sum(reached).as_py() or 0} within the gradient tolerance), {UNITS[config['loss']]},"
         f" {config['precision']}; the tables are of the training split"
     )
+
+
+def heading_of_series(config: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]) -> str:
+    """What a sweep made of sweeps found, in a sentence."""
+    holds = sum(claim["verdict"] == "holds" for claim in claims)
+    return f"{len(config['sweep']['sweeps'])} sweeps, {len(claims)} claims, of which {holds} hold"
 
 
 def number(value: float) -> str:
@@ -59,14 +65,14 @@ def number(value: float) -> str:
     return f"{value:.1e}"
 
 
-def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table | None:
+def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Verdict and sentence of each claim, and under it the numbers, with those of its control, where it must fail."""
     if not claims:
-        return None
+        return []
     told = []
     for claim in claims:
         predicted, measured, tolerance, control = (
-            _words(claim.get(key)) for key in ("predicted", "measured", "tolerance", "control_measured")
+            words(claim.get(key)) for key in ("predicted", "measured", "tolerance", "control_measured")
         )
         told += [
             [claim["verdict"], claim["claim"]],
@@ -76,10 +82,11 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table | None:
                 f"control: {claim.get('control')}, {control}",
             ],
         ]
-    return Table("Claims", ["verdict", "claim"], told)
+    return [Table("Claims", ["verdict", "claim"], told)]
 
 
-def _words(value: Any) -> str:
+def words(value: Any) -> str:
+    """A number of a claim; a dash where there is none."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return "–" if value is None else str(value)

@@ -20,7 +20,7 @@ RELATIONS = {
 }
 SYMMETRY_TONE = 3
 SIZES = {"none": 3.2, "rescaling": 2.3, "permutation": 1.6, "both": 1.0}
-PAIRS = 3  # of one cell's group that are drawn
+PAIRS = 2  # of each kind in a cell that can be chosen
 VALUES = 5  # of an axis that can be chosen
 
 
@@ -30,6 +30,8 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     if not table.num_rows:
         return None
     table = rows(table, seed=tuple(values(table, "seed")[:PAIRS]))
+    # with a factor of 1 there are not two minima
+    table = rows(table, rescaling=(None, *(factor for factor in values(table, "rescaling") if factor != 1)))
     for axis in ("depth", "width", "activation", "skip", "weight_decay"):
         table = rows(table, **{axis: tuple(_spread(values(table, axis)))})
     panels = []
@@ -57,7 +59,7 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
                 words,
             )
         )
-    factors = [factor for factor in values(table, "rescaling") if factor != 1]
+    factors = values(table, "rescaling")
     return Chart(
         name="curves",
         title="Loss along the path between two minima",

@@ -12,6 +12,7 @@ import wandb
 from engine import results
 from engine.report import CLAIMS, PAGE, read_claims
 from engine.report.figure import curves
+from engine.report.select import scalars
 from engine.tracking.wandb import account
 from engine.types import AXES
 
@@ -179,11 +180,6 @@ def curve_points(table: pa.Table, config: Mapping[str, Any]) -> list[dict[str, A
         for t, loss in zip(series.x.tolist(), series.y.tolist(), strict=True)
         if t == t
     ]
-
-
-def scalars(table: pa.Table) -> pa.Table:
-    """The columns that are no lists."""
-    return table.select([field.name for field in table.schema if not pa.types.is_list(field.type)])
 
 
 def as_table(rows: pa.Table) -> wandb.Table:
