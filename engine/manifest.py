@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from engine import results
 from engine.config import INCIDENTAL, recorded
+from engine.measure import ALWAYS
 
 PACKAGES = ("isoloss", "torch", "triton", "numpy", "scipy", "numba", "scikit-learn", "hydra-core", "pyarrow", "wandb")
 OF_A_LAUNCH = ("jobs", "logs")  # what may be there before the manifest
@@ -81,16 +82,20 @@ def examine(directory: Path, config) -> None:
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Options that make two configurations different sweeps, by dotted name: our value and theirs."""
-
-    def essential(plain):
-        return results.flatten({name: value for name, value in plain.items() if name not in INCIDENTAL})
-
-    ours, theirs = essential(ours), essential(theirs)
+    ours, theirs = _essential(ours), _essential(theirs)
     return {
         name: (ours.get(name), theirs.get(name))
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     }
+
+
+def _essential(plain: dict[str, Any]) -> dict[str, Any]:
+    """The options that rows follow from, by dotted name; those of paths and measures the sweep does not use are not."""
+    kept = {name: value for name, value in plain.items() if name not in INCIDENTAL}
+    for family, used in (("path", plain["sweep"]["paths"]), ("measure", (*ALWAYS, *plain["sweep"]["measures"]))):
+        kept[family] = {name: options for name, options in plain[family].items() if name in used}
+    return results.flatten(kept)
 
 
 def _version(name: str) -> str | None:

@@ -1,0 +1,43 @@
+"""Which options make two configurations different sweeps."""
+
+import functools
+
+import pytest
+
+from engine import config, manifest
+
+OPTIONS = ["+sweep=barriers", "tracking=none", "out=here"]
+
+
+@functools.cache
+def recorded(*options):
+    return config.recorded(config.read([*OPTIONS, *options]))
+
+
+@pytest.mark.parametrize("same", ["out=there", "shards=3 shard=1", "device=cpu", "memory_gb=1", "dry=true"])
+def test_where_and_how_it_runs_makes_no_other_sweep(same):
+    assert not manifest.differences(recorded(*same.split()), recorded())
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ("seed=1", "seed"),
+        ("sweep.seeds=5", "sweep.seeds"),
+        ("sweep.grid.width=[8]", "sweep.grid.width"),
+        ("precision=float32", "precision"),
+        ("minima.steps=7", "minima.steps"),
+        ("data=teacher", "data.name"),
+        ("symmetry.permutation.starts=2", "symmetry.permutation.starts"),
+        ("measure.growth.factors=[1,9]", "measure.growth.factors"),
+    ],
+)
+def test_what_rows_follow_from_does(other, name):
+    assert name in manifest.differences(recorded(other), recorded())
+
+
+def test_options_of_a_measure_that_is_not_used_do_not():
+    ours, theirs = recorded("sweep.measures=[]", "measure.growth.factors=[1,9]"), recorded("sweep.measures=[]")
+    assert not manifest.differences(ours, theirs)
+    older = theirs | {"measure": {name: of for name, of in theirs["measure"].items() if name != "growth"}}
+    assert not manifest.differences(ours, older)
