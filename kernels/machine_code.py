@@ -114,17 +114,45 @@ def _loop(operations: list[str], arch: int) -> Loop:
 
 def parse(listing: str) -> tuple[list[str], list[tuple[int, int]]]:
     """Operations of an ``nvdisasm -c`` listing, and the ranges of its innermost loops."""
-    operations, labels, loops = [], {}, []
+    operations, labels, jumps, ends = [], {}, {}, set()
     for line in listing.splitlines():
-        if label := re.match(r"\s*(\.L_x?_?\w+):", line):
+        if label := re.match(r"\s*(\.L_x_\d+):", line):
             labels[label[1]] = len(operations)
-        elif operation := re.match(r"\s+(?:/\*\w+\*/)?\s*(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", line):
-            operations.append(operation[1])
-            goal = re.search(r"\.L_x?_?\w+", operation[2]) if operation[1].startswith("BRA") else None
-            if goal and goal[0] in labels:
-                loops.append((labels[goal[0]], len(operations)))
+        elif found := re.match(r"\s+(?:/\*\w+\*/)?\s*(@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", line):
+            condition, operation, operands = found.groups()
+            if condition is None and operation in ("BRA", "EXIT"):
+                ends.add(len(operations))
+            if operation.startswith("BRA") and (goal := re.search(r"\.L_x_\d+", operands)):
+                jumps[len(operations)] = goal[0]
+            operations.append(operation)
+    before = [[] for _ in operations]  # the places from which control comes
+    for place in range(len(operations)):
+        if place in jumps:
+            before[labels[jumps[place]]].append(place)
+        if place not in ends and place + 1 < len(operations):
+            before[place + 1].append(place)
+    loops = []
+    for place, goal in jumps.items():
+        start = labels[goal]
+        if start < place and 0 not in _leading(before, place, start):
+            loops.append((start, place + 1))
     inner = [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     return operations, inner
+
+
+def _leading(before: list[list[int]], place: int, start: int) -> set[int]:
+    """Places from which control gets to ``place`` without passing ``start``.
+
+    The entry is among them where a jump back from ``place`` to ``start`` closes no loop: code for rare cases stands
+    behind the rest of a kernel and jumps back into it.
+    """
+    found, waiting = {start}, [place]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting += before[here]
+    return found - {start} if start else found
 
 
 def nvidia(cubin: bytes, arch: int) -> Code:

@@ -69,6 +69,11 @@ class Gpu:
     shared_bytes: int  # the most that one program may take
     processors: int  # multiprocessors
 
+    @property
+    def fast_float64(self) -> bool:
+        """Do its tensor cores multiply float64 at the rate of float32's ordinary multiply-adds, or nearly so?"""
+        return self.arch in (80, 90, 100, "gfx90a", "gfx942")
+
 
 # The most shared memory one program may take: CUDA C++ programming guide, table of compute capabilities (less the 1 kB
 # a block of threads costs); AMD CDNA 3 ISA guide (LDS).  Processors: A100, H100/H200 SXM, B200, MI300X.

@@ -51,6 +51,15 @@ def product_add(x, y, z, PRECISION: tl.constexpr):
 
 
 @triton.jit
+def multiple(diagonal, number: tl.constexpr, DTYPE: tl.constexpr):
+    """A multiple of the identity, from the mask of its diagonal: masks take fewer registers than a matrix.
+
+    ``tl.where`` would round a plain number to float32.
+    """
+    return tl.where(diagonal, tl.full((), number, DTYPE), tl.full((), 0.0, DTYPE))
+
+
+@triton.jit
 def power_of_two(exponent, DTYPE: tl.constexpr):
     """``2 ** exponent``, exactly, where that is a normal number: ``tl.exp2`` is approximate."""
     if DTYPE == tl.float64:
@@ -60,17 +69,17 @@ def power_of_two(exponent, DTYPE: tl.constexpr):
 
 
 @triton.jit
-def log2(x):
-    """Binary logarithm of ``x >= 0`` to float32's accuracy, for all exponents; at most the smallest exponent at 0."""
+def log2_above(x):
+    """At least the binary logarithm of ``x >= 0``, by at most 0.0861, in float32; far below any at 0, above at inf.
+
+    The bits of a floating-point number are its exponent and, where the logarithm has a curve, a straight line.
+    """
     if x.dtype == tl.float64:
-        bits = x.to(tl.int64, bitcast=True)
-        exponent = (bits >> 52) - 1023
-        mantissa = ((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).to(tl.float64, bitcast=True)
-        return exponent.to(tl.float32) + tl.log2(mantissa.to(tl.float32))
+        high = (x.to(tl.int64, bitcast=True) >> 32).to(tl.int32)
+        log = high.to(tl.float32) * 2.0**-20 - 1022.9139
     else:
-        bits = x.to(tl.int32, bitcast=True)
-        exponent = (bits >> 23) - 127
-        return exponent.to(tl.float32) + tl.log2(((bits & 0x7FFFFF) | (127 << 23)).to(tl.float32, bitcast=True))
+        log = x.to(tl.int32, bitcast=True).to(tl.float32) * 2.0**-23 - 126.9139
+    return tl.where(x == 0, -1e9, log)
 
 
 @triton.jit

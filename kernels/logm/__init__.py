@@ -75,13 +75,17 @@ def _logm_kernel(a: Tensor, check: bool) -> Tensor:
 
 def _run(a: Tensor) -> Tensor:
     """Logarithms ``(B, n, n)``, NaN where there is none: in one pass where the device allows, the rest on the CPU."""
-    if target.gpu_missing(a.device) is None:
-        from . import gpu
+    if target.gpu_missing(a.device) is not None:
+        return _run_on_cpu(a)
+    from . import gpu
 
-        out, left = gpu.logm(a)  # left (B,) bool: what it cannot finish accurately
-        if left.any():
-            out[left] = _run(a[left].cpu()).to(a.device)
-        return out
+    out, left = gpu.logm(a)  # left (B,) bool: what it cannot finish accurately
+    if left.any():
+        out[left] = _run_on_cpu(a[left])
+    return out
+
+
+def _run_on_cpu(a: Tensor) -> Tensor:
     return torch.as_tensor(reference.logm(a.cpu().numpy())).to(a)
 
 

@@ -1,11 +1,14 @@
 """Compiling ahead of time: it must be what a launch compiles, and its report must see what does not fit."""
 
+import struct
+
 import pytest
 import torch
 
 triton = pytest.importorskip("triton")
 
 from kernels import aot, machine_code, target  # noqa: E402
+from kernels.expm import tables  # noqa: E402
 from kernels.spec import Launch, Variant, aligned  # noqa: E402
 
 
@@ -46,6 +49,7 @@ def test_a_launch_has_the_signature_that_triton_derives_from_its_arguments():
 LISTING = """
 .L_x_0:
         /*0010*/                   LDS.128 R4, [R2] ;
+        /*0018*/               @P2 BRA `(.L_x_2) ;
 .L_x_1:
         /*0020*/                   DMMA.8x8x4 R8, R4, R6, R8 ;
         /*0030*/                   LDL R9, [R1] ;
@@ -54,13 +58,16 @@ LISTING = """
         /*0060*/              @!P1 BRA `(.L_x_0) ;
         /*0070*/                   EXIT ;
 .L_x_2:
-        /*0080*/                   BRA `(.L_x_2);
-"""
+        /*0080*/                   SHFL R2, R2 ;
+        /*0090*/                   BRA `(.L_x_1) ;
+.L_x_3:
+        /*00a0*/                   BRA `(.L_x_3);
+"""  # from .L_x_2 on: code for a rare case, which jumps back and closes no loop; and what fills a kernel up
 
 
 def test_innermost_loops_of_a_listing_are_found():
     operations, loops = machine_code.parse(LISTING)
-    assert [operations[start:end] for start, end in loops] == [["DMMA.8x8x4", "LDL", "BRA"], ["BRA"]]
+    assert [operations[start:end] for start, end in loops] == [["DMMA.8x8x4", "LDL", "BRA"]]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +107,23 @@ def test_what_does_not_fit_fails_where_it_is_used_by_default(stack, loop_stack, 
         made = aot.Row(job, code, shared)
         assert made.failed == (bool(word) and default)
         assert word in str(made) and ("FAILS" in str(made)) == made.failed
+
+
+def test_the_selection_of_ci_fits(capfd):
+    """The command and its lines: two kernels, two targets, values that a launch needs."""
+    select = ["expm n=8 points=1 sm_80", "logm n=8 sm_90"]
+    status = aot.main([*(word for entry in select for word in ("--select", f"{entry} float64")), "--workers", "1"])
+    lines = capfd.readouterr().out.splitlines()
+    assert status == 0, lines
+    found = [line for line in lines if not line.startswith("#")]
+    assert len(found) == 4 and all("\t" not in line and "registers" in line and "floor 0." in line for line in found)
+    assert not any(word in line for line in found for word in ("FAILS", "unknown", "tensor    0"))
+
+
+def test_coefficients_are_compiled_in_float64():
+    """The interpreter cannot tell: compiled, a plain number in ``tl.where`` is rounded to float32."""
+    spec = next(spec for spec in aot.specs() if spec.name == "expm")
+    ptx = aot.compiled(spec, spec.variants[0], target.GPUS["sm_90"]).asm["ptx"].lower()
+    for number in (*tables.B1, *tables.B2, *tables.B3, *tables.B4, *tables.B5):
+        bits = struct.unpack("<Q", struct.pack("<d", number))[0]
+        assert f"0d{bits:016x}" in ptx or str(bits) in ptx or f"0d{bits ^ 1 << 63:016x}" in ptx, number
