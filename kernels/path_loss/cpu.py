@@ -8,28 +8,34 @@ from torch import Tensor
 
 from .. import errors, target
 from ..threads import over_batch
+from . import blocks
+from .autograd import Losses
 from .blocks import scale
 from .layout import TAIL, Layout, Samples, padded
 
 NARROW_BYTES = 2**15  # of a layer's activations: two layers and some weights stay in the cache nearest to a core
+KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
+KEPT_SAMPLES = 256  # more are no use
 WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
+DTYPES = (torch.float32, torch.float64)
 WORK = 2**20  # multiplications worth handing to a thread
 
 
 def unfit(x: Tensor) -> str | None:
     """Why the tile kernels cannot take these data, or None."""
-    if x.dtype not in (torch.float32, torch.float64):
+    if x.dtype not in DTYPES:
         return f"{x.dtype} has no tile kernels"
     return target.numba_missing()
 
 
 class Problem:
-    """Data, activation and losses as the kernels take them."""
+    """Data, activation and losses as the kernels take them; with ``keep`` for gradients."""
 
-    def __init__(self, widths, x: Tensor, y: Tensor, *, activation: str, skip: float, losses):
-        self.layout = Layout.of(widths, skip, x.dtype)
-        self.samples = Samples.of(x, y, widths[-1])
+    def __init__(self, weights, biases, x: Tensor, y: Tensor, *, activation, skip, losses, keep: bool = False):
+        widths = [x.shape[1], *(w.shape[-2] for w in weights)]
+        self.layout = Layout.of(widths, skip, x.dtype, keep)
+        self.samples = Samples.of(x, y, widths[-1], biases is not None)
         self.losses, self.count = losses, x.shape[0]
         self.step = TAIL[1] * self.layout.lanes
         self.bytes = x.element_size()
@@ -48,17 +54,24 @@ class Problem:
     @property
     def narrow(self) -> int:
         """Samples whose activations are held at once."""
+        if self.layout.keep:
+            return min(self.at_once(KEPT_BYTES, 2 * self.layout.rows), padded(KEPT_SAMPLES, self.step))
         return self.at_once(NARROW_BYTES, max(self.layout.widths[1:]))
 
     @property
+    def scratch(self) -> tuple:
+        """How the kernels lay out networks and activations."""
+        return self.layout.table, self.layout.rows, self.narrow
+
+    @property
     def data(self) -> tuple[np.ndarray, ...]:
-        """What every kernel takes."""
+        """The samples; kernels for gradients also take them in rows."""
         s = self.samples
-        return s.x, s.ones, s.targets, s.labels
+        return (s.x, s.x_rows, s.ones, s.targets, s.labels) if self.layout.keep else (s.x, s.ones, s.targets, s.labels)
 
     def chunk(self, points: int) -> int:
         """Entries of a batch, each of so many points, that are worth handing to a thread."""
-        return max(1, WORK // (points * self.samples.x.shape[1] * self.layout.size))
+        return max(1, WORK // (max(1, points) * self.samples.x.shape[1] * self.layout.size))
 
     def values(self, sums: np.ndarray) -> list[Tensor]:
         """Losses from sums ``(..., SUMS)``, in the order they were asked for."""
@@ -71,10 +84,16 @@ class Problem:
             for loss in self.losses
         ]
 
+    def factors(self, upstream) -> np.ndarray:
+        """What sums of squares and of entropies are multiplied with, ``(*batch, 2)``, from gradients by the losses."""
+        from . import tiles
 
-def widths_of(weights, x: Tensor) -> list[int]:
-    """``[d_0, …, d_l]``."""
-    return [x.shape[1], *(w.shape[-2] for w in weights)]
+        factors = np.zeros((*upstream[0].shape, 2))
+        for loss, slope in zip(self.losses, upstream, strict=True):
+            if loss != "error_rate":
+                place = tiles.ENTROPY if loss == "cross_entropy" else tiles.SQUARED
+                factors[..., place] += slope.double().numpy() * scale(loss, self.count, self.layout.widths[-1])
+        return factors
 
 
 def pieces(count: int, numbers: int, itemsize: int):
@@ -88,35 +107,115 @@ def part_of(layers, piece: slice):
     return None if layers is None else [layer[piece] for layer in layers]
 
 
-def curve_loss(weights, x, y, *, biases, activation, skip, losses) -> list[Tensor]:
+def differentiable(evaluate, slopes, plain, losses, tensors) -> list[Tensor]:
+    """``evaluate(*tensors)``, with derivatives where they are wanted."""
+    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return evaluate(*tensors)
+    return list(Losses.apply(evaluate, slopes, plain, [loss == "error_rate" for loss in losses], *tensors))
+
+
+def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
     """Losses ``(P, T)`` at explicit weights."""
+    layers = len(weights)
+
+    def split(tensors):
+        return tensors[:layers], tensors[layers:] or None
+
+    def evaluate(*tensors):
+        return _curve_values(*split(tensors), x, y, **options)
+
+    def slopes(tensors, upstream):
+        return _curve_slopes(*split(tensors), x, y, upstream, **options)
+
+    def plain(*tensors):
+        weights, biases = split(tensors)
+        return blocks.curve_loss(weights, x, y, biases=biases, **options)
+
+    return differentiable(evaluate, slopes, plain, options["losses"], (*weights, *(biases or ())))
+
+
+def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
     from . import tiles
 
-    problem = Problem(widths_of(weights, x), x, y, activation=activation, skip=skip, losses=losses)
+    problem = Problem(weights, biases, x, y, **options)
     layout, (pairs, points) = problem.layout, weights[0].shape[:2]
     sums = np.zeros((pairs, points, tiles.SUMS))
     for p in pieces(pairs, points * layout.size, x.element_size()):
         packed = layout.pack(part_of(weights, p), part_of(biases, p)).flatten(0, 1).numpy()
         out = sums[p].reshape(-1, tiles.SUMS)
-        args = (out, packed, layout.table, layout.rows, problem.narrow, *problem.data, *problem.function)
+        args = (out, packed, *problem.scratch, *problem.data, *problem.function)
         over_batch(tiles.network_sums, len(out), problem.chunk(1), *args)
     return problem.values(sums)
 
 
-def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, activation, skip, losses) -> list[Tensor]:
+def _curve_slopes(weights, biases, x, y, upstream, **options) -> list[Tensor]:
+    from . import backward, tiles
+
+    problem = Problem(weights, biases, x, y, keep=True, **options)
+    layout, (pairs, points), factors = problem.layout, weights[0].shape[:2], problem.factors(upstream)
+    slopes = weights[0].new_zeros(pairs, points, layout.size)
+    for p in pieces(pairs, points * layout.size, x.element_size()):
+        packed = layout.pack(part_of(weights, p), part_of(biases, p)).flatten(0, 1).numpy()
+        sums = np.zeros((len(packed), tiles.SUMS))
+        out, factors_of = slopes[p].flatten(0, 1).numpy(), factors[p].reshape(-1, 2)
+        args = (out, sums, factors_of, packed, *problem.scratch, *problem.data, *problem.function[:2], 0)
+        over_batch(backward.network_slopes, len(out), problem.chunk(3), *args)
+    weight_slopes, bias_slopes = layout.views(slopes)
+    return [*weight_slopes, *(bias_slopes if biases else ())]
+
+
+def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -> list[Tensor]:
     """Losses ``(P, T)`` on straight lines at ``t`` ``(P, T)``."""
+    layers, biased = len(weights_a), biases_a is not None
+
+    def split(tensors):
+        t, *ends = tensors
+        ends = [ends[i : i + layers] for i in range(0, len(ends), layers)]
+        return t, *ends, *(() if biased else (None, None))
+
+    def evaluate(*tensors):
+        return _path_values(*split(tensors), x, y, **options)
+
+    def slopes(tensors, upstream):
+        return _path_slopes(*split(tensors), x, y, upstream, **options)
+
+    def plain(*tensors):
+        t, weights_a, weights_b, biases_a, biases_b = split(tensors)
+        return blocks.path_loss(weights_a, weights_b, x, y, t, biases_a=biases_a, biases_b=biases_b, **options)
+
+    tensors = (t, *weights_a, *weights_b, *(biases_a or ()), *(biases_b or ()))
+    return differentiable(evaluate, slopes, plain, options["losses"], tensors)
+
+
+def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> list[Tensor]:
     from . import tiles
 
-    problem = Problem(widths_of(weights_a, x), x, y, activation=activation, skip=skip, losses=losses)
+    problem = Problem(weights_a, biases_a, x, y, **options)
     layout, (pairs, points) = problem.layout, t.shape
     sums = np.zeros((pairs, points, tiles.SUMS))
     parts = max(1, min(points, -(-4 * target.threads() // max(1, pairs))))
     wide = problem.at_once(WIDE_BYTES, 2 * layout.widths[1])
     for p in pieces(pairs, 2 * layout.size, x.element_size()):
-        ends = [
-            layout.pack(part_of(w, p), part_of(b, p)).numpy() for w, b in ((weights_a, biases_a), (weights_b, biases_b))
-        ]
-        scratch = (layout.table, layout.rows, problem.narrow, wide)
-        args = (parts, sums[p], *ends, t[p].contiguous().numpy(), *scratch, *problem.data, *problem.function)
-        over_batch(tiles.path_sums, (p.stop - p.start) * parts, problem.chunk(-(-points // parts)), *args)
+        a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
+        b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
+        points_of = t[p].contiguous().numpy()
+        args = (parts, sums[p], a, b, points_of, *problem.scratch, wide, *problem.data, *problem.function)
+        over_batch(tiles.path_sums, len(a) * parts, problem.chunk(-(-points // parts)), *args)
     return problem.values(sums)
+
+
+def _path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, **options) -> list[Tensor]:
+    from . import backward
+
+    problem = Problem(weights_a, biases_a, x, y, keep=True, **options)
+    layout, factors = problem.layout, problem.factors(upstream)
+    slopes_a, slopes_b = (x.new_zeros(len(t), layout.size) for _ in range(2))
+    slopes_t = torch.zeros_like(t, memory_format=torch.contiguous_format)
+    for p in pieces(len(t), 2 * layout.size, x.element_size()):
+        a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
+        b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
+        out = (slopes_a[p].numpy(), slopes_b[p].numpy(), slopes_t[p].numpy(), factors[p])
+        args = (*out, a, b, t[p].contiguous().numpy(), *problem.scratch, *problem.data, *problem.function[:2])
+        over_batch(backward.path_slopes, len(a), problem.chunk(3 * t.shape[1]), *args)
+    (a, bias_a), (b, bias_b) = layout.views(slopes_a), layout.views(slopes_b)
+    return [slopes_t, *a, *b, *((*bias_a, *bias_b) if biases_a else ())]

@@ -106,26 +106,30 @@ class Samples:
     """Data for the tile kernels; sample ``s`` is column ``s``, columns beyond the last are padding."""
 
     x: np.ndarray  # (d_0 padded, n)
-    ones: np.ndarray  # (n,) what biases are multiplied with: 1, in padding 0
+    x_rows: np.ndarray  # (n, d_0 padded to whole registers)
+    ones: np.ndarray  # (n,) what biases are multiplied with: 1, or 0 where there are none; 0 in padding
     targets: np.ndarray  # (C, n), labels as one-hot vectors
     labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, outputs: int) -> Samples:
-        """From ``x`` ``(N, d_0)`` and floating ``y`` ``(N, C)`` or labels ``(N,)``."""
+    def of(x: Tensor, y: Tensor, outputs: int, biased: bool) -> Samples:
+        """From ``x`` ``(N, d_0)``, ``y`` ``(N, C)`` or labels ``(N,)``, for networks with biases or without."""
         count = x.shape[0]
-        n = padded(count, TAIL[1] * target.register_bytes() // x.dtype.itemsize)
+        lanes = target.register_bytes() // x.dtype.itemsize
+        n = padded(count, TAIL[1] * lanes)
 
         def wide(rows, fill=0.0):
             return torch.full((rows, n), fill, dtype=x.dtype)
 
         samples, ones, labels, targets = wide(padded(x.shape[1], TAIL[0])), wide(1), wide(1, -1.0), wide(outputs)
         samples[: x.shape[1], :count] = x.mT
-        ones[0, :count] = 1
+        rows = x.new_zeros(n, padded(x.shape[1], lanes))
+        rows[:count, : x.shape[1]] = x
+        ones[0, :count] = biased
         if y.is_floating_point():
             labels[0, :count] = 0
             targets[:, :count] = y.mT
         else:
             labels[0, :count] = y.to(x.dtype)
             targets[y.long(), torch.arange(count)] = 1
-        return Samples(samples.numpy(), ones[0].numpy(), targets.numpy(), labels[0].numpy())
+        return Samples(samples.numpy(), rows.numpy(), ones[0].numpy(), targets.numpy(), labels[0].numpy())

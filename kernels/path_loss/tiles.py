@@ -55,8 +55,8 @@ def bent(z, activation):
 
 
 @kernel
-def bend(values, rows, samples, activation):
-    """The other activations, in place, a register at a time."""
+def bend(values, kept, rows, samples, activation):
+    """The other activations, in place, a register at a time; ``kept``, where it has rows, takes what gelu bends."""
     like = tile(values.dtype.type(0), 1, 1)
     for i in range(rows):
         for j in range(0, samples, lanes_of(values)):
@@ -67,13 +67,15 @@ def bend(values, rows, samples, activation):
                 store(values, (i, j), sigmoid(z))
             else:
                 store(values, (i, j), 0.5 * z * (1.0 + erf(SQRT_HALF * z)))
+                if kept.shape[0]:
+                    store(kept, (i, j), z)
 
 
 @inline
-def activate(values, rows, samples, activation):
+def activate(values, kept, rows, samples, activation):
     """What ``bent`` has left to do."""
     if activation >= TANH:
-        bend(values, rows, samples, activation)
+        bend(values, kept, rows, samples, activation)
 
 
 @inline
@@ -112,15 +114,15 @@ def weights_of(network, entry):
 
 
 @kernel
-def first_layer(out, network, entry, x, at, ones, activation, samples):
+def first_layer(out, kept, network, entry, x, at, ones, activation, samples):
     """Activations of the first hidden layer from column ``at`` of ``x`` on."""
     weights, biases = weights_of(network, entry)
     layer(out, weights, biases, entry[INPUTS], x, at, ones, at, x, at, 0.0, activation, samples)
-    activate(out, entry[OUTPUTS], samples, activation)
+    activate(out, kept, entry[OUTPUTS], samples, activation)
 
 
 @kernel
-def later_layers(values, network, table, x, at, ones, activation, skip, samples):
+def later_layers(values, kept, network, table, x, at, ones, activation, skip, samples):
     """Activations of all layers but the first, and the outputs, in ``values``; ``x`` and ``ones`` from ``at`` on."""
     for i in range(1, table.shape[0]):
         entry = table[i]
@@ -135,18 +137,18 @@ def later_layers(values, network, table, x, at, ones, activation, skip, samples)
         else:
             source = values[entry[SOURCE] :]
         layer(out, weights, biases, entry[INPUTS], inputs, 0, ones, at, source, source_at, scale, kind, samples)
-        activate(out, entry[OUTPUTS], samples, kind)
+        activate(out, kept[entry[TO] :], entry[OUTPUTS], samples, kind)
 
 
 @kernel
-def mix(out, a, b, s, t, rows, start, samples, activation):
+def mix(out, kept, a, b, s, t, rows, start, samples, activation):
     """Set out = activation(s a + t b), of columns from ``start`` on."""
     like = tile(out.dtype.type(0), 1, COLS)
     for i in range(rows):
         for j in range(0, samples, COLS * lanes_of(out)):
             z = row(a, (i, start + j), like) * s + row(b, (i, start + j), like) * t
             store(out, (i, j), bent(z, activation))
-    activate(out, rows, samples, activation)
+    activate(out, kept, rows, samples, activation)
 
 
 @kernel
@@ -212,13 +214,14 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, on
     ends = scratch(2 * first[ROWS], wide, a)
     end_a, end_b = ends[: first[ROWS]], ends[first[ROWS] :]
     network, values = scratch(1, a.shape[1], a)[0], scratch(rows, narrow, a)
+    nothing = scratch(0, narrow, a)
     sums = np.zeros(SUMS)
     for entry in range(start, stop):
         p, part = entry // parts, entry % parts
         for begin in range(0, samples, wide):
             end = min(begin + wide, samples)
-            first_layer(end_a, a[p], first, x, begin, ones, LINEAR, end - begin)
-            first_layer(end_b, b[p], first, x, begin, ones, LINEAR, end - begin)
+            first_layer(end_a, nothing, a[p], first, x, begin, ones, LINEAR, end - begin)
+            first_layer(end_b, nothing, b[p], first, x, begin, ones, LINEAR, end - begin)
             for i in range(part * points // parts, (part + 1) * points // parts):
                 s = a.dtype.type(1) - t[p, i]
                 if hidden:
@@ -226,8 +229,8 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, on
                 sums[:] = 0.0
                 for at in range(begin, end, narrow):
                     few = min(narrow, end - at)
-                    mix(values[first[TO] :], end_a, end_b, s, t[p, i], first[OUTPUTS], at - begin, few, kind)
-                    later_layers(values, network, table, x, at, ones, activation, skip, few)
+                    mix(values[first[TO] :], nothing, end_a, end_b, s, t[p, i], first[OUTPUTS], at - begin, few, kind)
+                    later_layers(values, nothing, network, table, x, at, ones, activation, skip, few)
                     outputs = table[-1]
                     add_losses(sums, values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)
                 for k in range(SUMS):
@@ -238,11 +241,12 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, on
 def network_sums(start, stop, out, networks, table, rows, narrow, x, ones, targets, labels, activation, skip, wanted):
     """Sums of losses of networks ``(P, size)`` in ``out`` ``(P, SUMS)``."""
     values = scratch(rows, narrow, networks)
+    nothing = scratch(0, narrow, networks)
     first, outputs = table[0], table[-1]
     kind = activation if table.shape[0] > 1 else LINEAR
     for p in range(start, stop):
         for at in range(0, x.shape[1], narrow):
             few = min(narrow, x.shape[1] - at)
-            first_layer(values[first[TO] :], networks[p], first, x, at, ones, kind, few)
-            later_layers(values, networks[p], table, x, at, ones, activation, skip, few)
+            first_layer(values[first[TO] :], nothing, networks[p], first, x, at, ones, kind, few)
+            later_layers(values, nothing, networks[p], table, x, at, ones, activation, skip, few)
             add_losses(out[p], values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)

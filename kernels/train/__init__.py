@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import errors
-from . import cpu
+from ..path_loss.cpu import unfit
+from . import blocks, cpu
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -43,8 +44,8 @@ def train(
     steps: int = 1000,
     batch_size: int | None = None,
     schedule: str = "constant",
-    tolerance: float = 0.0,
-    seed: int = 0,
+    tolerance: float | Tensor = 0.0,
+    seed: int | Tensor = 0,
 ) -> Trained:
     """Train a stack of networks to their minima, each as if it were alone.
 
@@ -65,8 +66,9 @@ def train(
         steps: at most so many.
         batch_size: samples of one step; None for all.
         schedule: ``"constant"`` or ``"cosine"`` (half a cosine down to 0 over ``steps``).
-        tolerance: a network stops once its gradient norm over all samples, penalty included, is at most this.
-        seed: of the order of batches.
+        tolerance: one number or ``(P,)``: without batches a network stops once its gradient norm over all samples,
+            penalty included, is at most this.
+        seed: of the order of batches, one integer or ``(P,)`` int64.
 
     Returns:
         The trained stack.
@@ -88,9 +90,11 @@ def train(
         return torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(networks)
 
     problem = {"activation": activation, "skip": skip, "loss": loss, "weight_decay": each(weight_decay)}
-    parameters, taken = cpu.train(
-        [*weights, *(biases or [])],
-        len(weights),
+    tolerance = each(tolerance)
+    run = blocks if x.is_cuda or unfit(x) else cpu
+    weights, biases, taken = run.train(
+        weights,
+        biases,
         x,
         y,
         optimizer=optimizer,
@@ -100,13 +104,13 @@ def train(
         batch_size=batch_size,
         schedule=schedule,
         tolerance=tolerance,
-        seeds=seed,
+        seeds=torch.as_tensor(seed, dtype=torch.int64, device="cpu").expand(networks),
         **problem,
     )
-    value, _, norm = cpu.gradients(parameters, len(weights), x, y, **problem)
+    value, norm = run.measure(weights, biases, x, y, **problem)
     return Trained(
-        weights=tuple(parameters[: len(weights)]),
-        biases=None if biases is None else tuple(parameters[len(weights) :]),
+        weights=tuple(weights),
+        biases=None if biases is None else tuple(biases),
         loss=value,
         grad_norm=norm,
         steps=taken,

@@ -1,71 +1,75 @@
-"""Stacked training by autograd over the sum of the networks' losses, whose gradients are independent."""
+"""Launching the training kernel."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from ..path_loss import blocks as losses
+from ..path_loss.blocks import scale
+from ..path_loss.cpu import Problem
+from ..threads import over_batch
 from .reference import batches, learning_rate_at
 
-
-def gradients(parameters, layers, x, y, *, activation, skip, loss, weight_decay):
-    """Losses ``(P,)`` without the penalty, gradients of each parameter stack with it, and their norms ``(P,)``."""
-    with torch.enable_grad():
-        leaves = [p.detach().requires_grad_() for p in parameters]
-        weights, biases = leaves[:layers], leaves[layers:] or None
-        (value,) = losses.curve_loss(
-            [w[:, None] for w in weights],
-            x,
-            y,
-            biases=None if biases is None else [b[:, None] for b in biases],
-            activation=activation,
-            skip=skip,
-            losses=(loss,),
-        )
-        slopes = torch.autograd.grad(value.sum(), leaves)
-    slopes = [g + _like(weight_decay, p) * p for g, p in zip(slopes, parameters, strict=True)]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in slopes]).sum(0).sqrt()
-    return value.detach()[:, 0], slopes, norm
+SPAN = 2**33  # multiplications of all networks in one call of the kernel: so often can it be interrupted
 
 
-def _like(values, parameter):
-    return values.reshape(-1, *[1] * (parameter.dim() - 1))
+def measure(weights, biases, x, y, *, activation, skip, loss, weight_decay):
+    """Losses ``(P,)`` without the penalty and norms ``(P,)`` of the gradients with it, over all samples."""
+    from ..path_loss import backward, tiles
+    from .tiles import add_penalty
+
+    problem = Problem(weights, biases, x, y, activation=activation, skip=skip, losses=(loss,), keep=True)
+    networks = problem.layout.pack(weights, biases).numpy()
+    slopes, sums = np.zeros_like(networks), np.zeros((len(networks), tiles.SUMS))
+    factors = np.tile(factors_of(loss, x.shape[0], problem), (len(networks), 1))
+    over_batch(
+        backward.network_slopes, len(networks), problem.chunk(3), slopes, sums, factors, networks, *problem.scratch,
+        *problem.data, *problem.function,
+    )  # fmt: skip
+    squares = [add_penalty(s, n, d) for s, n, d in zip(slopes, networks, weight_decay.double().tolist(), strict=True)]
+    (value,) = problem.values(sums)
+    return value, torch.tensor(squares, dtype=torch.float64).sqrt().to(x.dtype)
 
 
-def train(parameters, layers, x, y, *, optimizer, learning_rate, momentum, steps, batch_size, schedule, tolerance,
-          seeds, **problem):  # fmt: skip
-    """Train the stack; returns the parameters and the steps each network took."""
-    taken = torch.zeros(parameters[0].shape[0], dtype=torch.int64, device=x.device)
-    live = torch.ones_like(taken, dtype=torch.bool)
-    first = [torch.zeros_like(p) for p in parameters]
-    second = [torch.zeros_like(p) for p in parameters]
-    parameters = [p.detach().clone() for p in parameters]
-    step = epoch = 0
-    while step < steps and live.any():
-        for batch in batches(x.shape[0], batch_size, epoch, seeds):
-            if step == steps:
-                break
-            _, slopes, norm = gradients(parameters, layers, x[batch], y[batch], **problem)
-            if batch_size is None:
-                live = live & ~(norm <= tolerance)
-                if not live.any():
-                    break
-            rate = _rate(learning_rate, step, steps, schedule)
-            for p, g, m, v in zip(parameters, slopes, first, second, strict=True):
-                if optimizer == "adam":
-                    m.lerp_(g, 0.1)
-                    v.mul_(0.999).addcmul_(g, g, value=0.001)
-                    size = (v / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-8)
-                    move = m / (1 - 0.9 ** (step + 1)) / size
-                else:
-                    m.mul_(momentum if step else 0.0).add_(g)
-                    move = m
-                p.copy_(torch.where(_like(live, p), p - _like(rate, p) * move, p))
-            taken += live
-            step += 1
-        epoch += 1
-    return parameters, taken
+def factors_of(loss, samples, problem) -> np.ndarray:
+    """What the sums of squares and of entropies are multiplied with."""
+    factor = scale(loss, samples, problem.layout.widths[-1])
+    return np.array([0.0, factor] if loss == "cross_entropy" else [factor, 0.0])
 
 
-def _rate(learning_rate, step, steps, schedule):
-    return learning_rate * learning_rate_at(step, steps, 1.0, schedule)
+def train(weights, biases, x, y, *, optimizer, learning_rate, momentum, steps, batch_size, schedule, tolerance, seeds,
+          activation, skip, loss, weight_decay):  # fmt: skip
+    """Train the stack; returns weights, biases and the steps each network took."""
+    from . import tiles
+
+    problem = Problem(weights, biases, x, y, activation=activation, skip=skip, losses=(loss,), keep=True)
+    layout, samples = problem.layout, batch_size or x.shape[0]
+    packed = layout.pack(weights, biases)
+    networks = packed.numpy()
+    count = len(networks)
+    first = np.zeros_like(networks)
+    second = np.zeros_like(networks if optimizer == "adam" else networks[:, :0])
+    taken, live = np.zeros(count, np.int64), np.ones(count, bool)
+    rates = np.array([learning_rate_at(step, steps, 1.0, schedule) for step in range(steps)])
+    distinct, order_of = np.unique(seeds.numpy(), return_inverse=True)
+    per_network = [values.double().numpy() for values in (learning_rate, weight_decay, tolerance)]
+    each = x.shape[0] // samples  # batches of an epoch
+    span = max(1, SPAN // max(1, 3 * count * samples * layout.size))
+    span = span if batch_size is None else -(-span // each) * each  # whole epochs
+    for begin in range(0, steps, span):
+        end = min(begin + span, steps)
+        orders = np.zeros((1, 0, 1), np.int64)
+        if batch_size is not None:
+            epochs = range(begin // each, -(-end // each))
+            drawn = [[batches(x.shape[0], batch_size, e, s) for e in epochs] for s in distinct.tolist()]
+            orders = np.stack([np.stack([b.numpy() for epoch in one for b in epoch])[: end - begin] for one in drawn])
+        over_batch(
+            tiles.train, count, problem.chunk(3 * (end - begin)), networks, first, second, taken, live, rates,
+            *per_network, ("adam", "sgd").index(optimizer), momentum, begin, end, orders, order_of,
+            *problem.scratch, *problem.data, *problem.function[:2],
+            *factors_of(loss, samples, problem),
+        )  # fmt: skip
+        if not live.any():
+            break
+    weights, biases_out = layout.views(packed)
+    return weights, biases and biases_out, torch.from_numpy(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -15,11 +16,18 @@ def learning_rate_at(step: int, steps: int, peak: float, schedule: str) -> float
     return peak if schedule == "constant" else peak * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def _mixed(seed: int, epoch: int) -> int:
+    """A number below 2⁶³ for a pair of integers, the same on every machine."""
+    digest = hashlib.blake2b(f"{seed} {epoch}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 def batches(samples: int, batch_size: int | None, epoch: int, seed: int) -> list[Tensor]:
     """Index sets of the batches of one epoch; with batches, an order drawn from ``(seed, epoch)``, the rest dropped."""
     if batch_size is None:
         return [torch.arange(samples)]
-    order = torch.randperm(samples, generator=torch.Generator().manual_seed(hash((seed, epoch)) % 2**63))
+    draw = torch.Generator().manual_seed(_mixed(seed, epoch))
+    order = torch.randperm(samples, generator=draw)
     return list(order[: samples // batch_size * batch_size].split(batch_size))
 
 

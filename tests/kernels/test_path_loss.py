@@ -1,4 +1,4 @@
-"""Losses on paths against the plain loop of ``kernels.path_loss.reference``."""
+"""Losses on paths against the plain loop of ``kernels.path_loss.reference``, values and derivatives."""
 
 from itertools import pairwise
 
@@ -7,24 +7,170 @@ import torch
 
 import kernels
 from kernels import errors
-from kernels.path_loss import reference
+from kernels.path_loss import blocks, reference
+
+MULTI = ("mse", "error_rate", "cross_entropy", "sse")
 
 
 def stack(networks, widths, seed, dtype=torch.float64):
     draw = torch.Generator().manual_seed(seed)
-    weights = [torch.randn(networks, o, i, generator=draw, dtype=dtype) for i, o in pairwise(widths)]
-    return weights, [torch.randn(networks, o, generator=draw, dtype=dtype) for o in widths[1:]]
+    weights = [torch.randn(networks, o, i, generator=draw, dtype=dtype) / i**0.5 for i, o in pairwise(widths)]
+    return weights, [torch.randn(networks, o, generator=draw, dtype=dtype) / 5 for o in widths[1:]]
+
+
+def data(samples, widths, seed=2, dtype=torch.float64, labels=True):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(samples, widths[0], generator=draw, dtype=dtype)
+    y = torch.randint(0, widths[-1], (samples,), generator=draw)
+    return x, y if labels else torch.randn(samples, widths[-1], generator=draw, dtype=dtype)
+
+
+def close(given, expected, rtol, atol=0.0):
+    torch.testing.assert_close(given, expected, rtol=rtol, atol=atol, equal_nan=True)
 
 
 @pytest.mark.parametrize("widths", [[5, 3], [5, 7, 3], [4, 4, 4, 4, 3], [4, 4, 4]], ids=str)
 @pytest.mark.parametrize("activation", errors.ACTIVATIONS)
-@pytest.mark.parametrize("loss", errors.LOSSES)
-def test_path_loss_equals_the_plain_loop(widths, activation, loss):
+def test_path_loss_equals_the_plain_loop(widths, activation):
     (wa, ba), (wb, bb) = stack(3, widths, 0), stack(3, widths, 1)
-    draw = torch.Generator().manual_seed(2)
-    x = torch.randn(601, widths[0], generator=draw, dtype=torch.float64)
-    y = torch.randint(0, widths[-1], (601,), generator=draw)
+    x, y = data(601, widths)
     t = torch.linspace(-0.1, 1, 4, dtype=torch.float64)
-    options = {"biases_a": ba, "biases_b": bb, "activation": activation, "skip": 0.5, "loss": loss}
-    ours = kernels.path_loss(wa, wb, x, y, t, **options)
-    torch.testing.assert_close(ours, reference.path_loss(wa, wb, x, y, t, **options), rtol=1e-12, atol=1e-13)
+    options = {"biases_a": ba, "biases_b": bb, "activation": activation, "skip": 0.5}
+    ours = kernels.path_loss(wa, wb, x, y, t, loss=MULTI, **options)
+    for loss, values in zip(MULTI, ours, strict=True):
+        close(values, reference.path_loss(wa, wb, x, y, t, loss=loss, **options), 1e-13)
+        assert torch.equal(values, kernels.path_loss(wa, wb, x, y, t, loss=loss, **options))
+
+
+@pytest.mark.parametrize("width", [1, 7, 16, 33, 64, 100, 257])
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
+def test_widths_depths_and_numbers_of_samples(width, depth, dtype):
+    """Against float64 with the errors that PyTorch makes in the same dtype for a measure."""
+    widths = [9, *[width] * (depth - 1), 11]
+    samples = {1: 1, 7: 31, 257: 97}.get(width, 130)
+    (wa, _), (wb, _) = stack(2, widths, 0, dtype), stack(2, widths, 1, dtype)
+    x, y = data(samples, widths, dtype=dtype, labels=depth == 3)
+    t = torch.tensor([[0.0, 0.3, 1.0], [1.0, 0.5, 0.25]], dtype=dtype)  # of each pair its own
+    loss = "cross_entropy" if depth == 3 else "mse"
+    doubles = [[w.double() for w in weights] for weights in (wa, wb)]
+    y64 = y if depth == 3 else y.double()
+    exact = reference.path_loss(*doubles, x.double(), y64, t.double(), loss=loss)
+    plain = reference.path_loss(wa, wb, x, y, t, loss=loss)
+    ours = kernels.path_loss(wa, wb, x, y, t, loss=loss)
+    allowed = 3 * (plain.double() - exact).abs().max() + 8 * torch.finfo(dtype).eps * exact.abs()
+    assert ((ours.double() - exact).abs() <= allowed).all()
+    ends = kernels.network_loss(wa, x, y, loss=loss), kernels.network_loss(wb, x, y, loss=loss)
+    close(torch.stack([ours[0, 0], ours[0, 2], ours[1, 0]]), torch.stack([ends[0][0], ends[1][0], ends[1][1]]),
+          8 * torch.finfo(dtype).eps)  # fmt: skip
+
+
+def test_curves_take_any_strides_and_floating_targets():
+    widths = [6, 5, 4]
+    weights, biases = stack(6, widths, 0)
+    weights = [w.unflatten(0, (2, 3)).mT.contiguous().mT for w in weights]
+    biases = [b[:1].expand(6, -1).unflatten(0, (2, 3)) for b in biases]
+    x, y = data(70, widths, labels=False)
+    before = [w.clone() for w in weights]
+    ours = kernels.curve_loss(weights, x, y, biases=biases, activation="tanh")
+    close(ours, reference.curve_loss(weights, x, y, biases=biases, activation="tanh"), 1e-13)
+    assert all(torch.equal(w, b) for w, b in zip(weights, before, strict=True))
+
+
+def test_empty_stacks_and_paths_without_points():
+    weights, biases = stack(0, [3, 4, 2], 0)
+    x, y = data(5, [3, 2])
+    assert kernels.network_loss(weights, x, y, biases=biases).shape == (0,)
+    weights, _ = stack(2, [3, 4, 2], 0)
+    assert kernels.path_loss(weights, weights, x, y, x.new_zeros(0)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1e200])
+@pytest.mark.parametrize("activation", errors.ACTIVATIONS)
+def test_non_finite_weights_give_what_the_plain_loop_gives_for_that_pair_alone(bad, activation):
+    widths = [5, 6, 6, 3]
+    (wa, ba), (wb, bb) = stack(4, widths, 0), stack(4, widths, 1)
+    x, y = data(40, widths)
+    t = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    clean = kernels.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb, activation=activation, loss=MULTI)
+    wb[0][1, 2, 3] = wb[1][2, 0, 1] = bb[2][3, 0] = bad
+    options = {"biases_a": ba, "biases_b": bb, "activation": activation}
+    for place, loss in enumerate(MULTI):
+        ours = kernels.path_loss(wa, wb, x, y, t, loss=loss, **options)
+        close(ours, reference.path_loss(wa, wb, x, y, t, loss=loss, **options), 1e-12)
+        assert torch.equal(ours[0], clean[place][0])
+
+
+def test_a_pair_s_bits_do_not_depend_on_the_stack_or_on_threads():
+    widths = [8, 12, 5]
+    (wa, ba), (wb, bb) = stack(9, widths, 0), stack(9, widths, 1)
+    x, y = data(300, widths)
+    t = torch.linspace(0, 1, 11, dtype=torch.float64)
+    together = kernels.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(5)
+        assert torch.equal(together, kernels.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb))
+    finally:
+        torch.set_num_threads(before)
+    for p in range(9):
+        one = slice(p, p + 1)
+        ends = [[layer[one] for layer in layers] for layers in (wa, wb, ba, bb)]
+        alone = kernels.path_loss(*ends[:2], x, y, t[3:5], biases_a=ends[2], biases_b=ends[3])
+        assert torch.equal(together[one, 3:5], alone)
+
+
+@pytest.mark.parametrize("activation", errors.ACTIVATIONS)
+@pytest.mark.parametrize("loss", ["mse", "sse", "cross_entropy"])
+def test_first_and_second_derivatives(activation, loss):
+    widths = [3, 3, 3, 3, 2]
+    (wa, ba), (wb, bb) = stack(2, widths, 0), stack(2, widths, 1)
+    x, y = data(9, widths)
+    t = torch.tensor([[0.3, 0.6], [0.1, 1.0]], dtype=torch.float64)
+    tensors = [t, *wa, *wb, *ba, *bb]
+    for tensor in tensors:
+        tensor.requires_grad_()
+
+    def value(t, *rest):
+        layers = [rest[i : i + 4] for i in range(0, 16, 4)]
+        options = {"biases_a": layers[2], "biases_b": layers[3], "activation": activation, "skip": 0.5}
+        return kernels.path_loss(layers[0], layers[1], x, y, t, loss=loss, **options)
+
+    assert torch.autograd.gradcheck(value, tensors, fast_mode=True)
+    if activation in ("tanh", "sigmoid", "gelu"):
+        assert torch.autograd.gradgradcheck(value, tensors, fast_mode=True)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_gradients_of_curves_of_several_losses_at_once(biased):
+    widths = [7, 17, 17, 5]
+    weights, biases = stack(6, widths, 0)
+    leaves = [w.unflatten(0, (2, 3)).requires_grad_() for w in (*weights, *(biases if biased else ()))]
+    x, y = data(150, widths)
+    slopes = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def gradients(curve_loss, **options):
+        values = curve_loss(leaves[:3], x, y, biases=leaves[3:] or None, activation="relu", skip=0.5, **options)
+        together = sum((v * s).sum() for v, s in zip(values, slopes, strict=True))
+        return torch.autograd.grad(together, leaves)
+
+    names = ("cross_entropy", "error_rate", "sse")
+    for ours, plain in zip(gradients(kernels.curve_loss, loss=names), gradients(blocks.curve_loss, losses=names),
+                           strict=True):  # fmt: skip
+        close(ours, plain, 1e-11, 1e-12)
+
+
+def test_wrong_arguments_are_named():
+    weights, _ = stack(2, [5, 4, 3], 0)
+    x, y = data(6, [5, 3])
+    t = torch.zeros(2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"weights_b\[1\] has shape \(2, 3, 5\), expected \(2, 3, 4\)"):
+        kernels.path_loss(weights, [weights[0], weights[1].new_zeros(2, 3, 5)], x, y, t)
+    with pytest.raises(ValueError, match=r"weights\[1\] has shape \(2, 3, 5\) but layer 0 gives 4 features"):
+        kernels.network_loss([weights[0], weights[1].new_zeros(2, 3, 5)], x, y)
+    with pytest.raises(ValueError, match="Did you mean 'relu'"):
+        kernels.network_loss(weights, x, y, activation="rellu")
+    with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 … 2"):
+        kernels.network_loss(weights, x, torch.arange(6) % 4)
+    with pytest.raises(ValueError, match=r"t has shape \(3, 2\), expected \(T,\) or \(2, T\)"):
+        kernels.path_loss(weights, weights, x, y, t.new_zeros(3, 2))

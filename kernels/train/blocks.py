@@ -1,0 +1,85 @@
+"""Stacked training by autograd over the sum of the networks' losses, whose gradients are independent."""
+
+from __future__ import annotations
+
+import torch
+
+from ..path_loss import blocks as losses
+from .reference import batches, learning_rate_at
+
+
+def gradients(parameters, layers, x, y, *, activation, skip, loss, weight_decay):
+    """Losses ``(P,)`` without the penalty, gradients of each parameter stack with it, and their norms ``(P,)``."""
+    with torch.enable_grad():
+        leaves = [p.detach().requires_grad_() for p in parameters]
+        weights, biases = leaves[:layers], leaves[layers:] or None
+        (value,) = losses.curve_loss(
+            [w[:, None] for w in weights],
+            x,
+            y,
+            biases=None if biases is None else [b[:, None] for b in biases],
+            activation=activation,
+            skip=skip,
+            losses=(loss,),
+        )
+        slopes = torch.autograd.grad(value.sum(), leaves)
+    slopes = [g + _like(weight_decay, p) * p for g, p in zip(slopes, parameters, strict=True)]
+    norm = torch.stack([g.flatten(1).square().sum(1) for g in slopes]).sum(0).sqrt()
+    return value.detach()[:, 0], slopes, norm
+
+
+def _like(values, parameter):
+    return values.reshape(-1, *[1] * (parameter.dim() - 1))
+
+
+def train(weights, biases, x, y, *, optimizer, learning_rate, momentum, steps, batch_size, schedule, tolerance, seeds,
+          **problem):  # fmt: skip
+    """Train the stack; returns weights, biases and the steps each network took."""
+    layers, parameters = len(weights), [p.detach().clone() for p in (*weights, *(biases or []))]
+    taken = torch.zeros(parameters[0].shape[0], dtype=torch.int64, device=x.device)
+    live = torch.ones_like(taken, dtype=torch.bool)
+    first = [torch.zeros_like(p) for p in parameters]
+    second = [torch.zeros_like(p) for p in parameters]
+    for step in range(steps):
+        slopes, norm = _step_gradients(parameters, layers, x, y, step, batch_size, seeds, **problem)
+        if batch_size is None:
+            live = live & ~(norm <= tolerance)
+            if not live.any():
+                break
+        rate = learning_rate * learning_rate_at(step, steps, 1.0, schedule)
+        for p, g, m, v in zip(parameters, slopes, first, second, strict=True):
+            if optimizer == "adam":
+                m.lerp_(g, 0.1)
+                v.mul_(0.999).addcmul_(g, g, value=0.001)
+                size = (v.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
+                move = m / (1 - 0.9 ** (step + 1)) / size
+            else:
+                m.mul_(momentum).add_(g)
+                move = m
+            p.copy_(torch.where(_like(live, p), p - _like(rate, p) * move, p))
+        taken += live
+    return parameters[:layers], biases and parameters[layers:], taken
+
+
+def _step_gradients(parameters, layers, x, y, step, batch_size, seeds, *, weight_decay, **problem):
+    """Gradients of each parameter stack and their norms in a step; networks of one seed share its batches."""
+    if batch_size is None:
+        return gradients(parameters, layers, x, y, weight_decay=weight_decay, **problem)[1:]
+    slopes = [torch.empty_like(p) for p in parameters]
+    norm = x.new_empty(len(seeds))
+    epoch, place = divmod(step, x.shape[0] // batch_size)
+    for seed in seeds.unique().tolist():
+        mine = (seeds == seed).nonzero()[:, 0].to(x.device)
+        batch = batches(x.shape[0], batch_size, epoch, seed)[place].to(x.device)
+        _, some, norm[mine] = gradients(
+            [p[mine] for p in parameters], layers, x[batch], y[batch], weight_decay=weight_decay[mine], **problem
+        )
+        for slope, part in zip(slopes, some, strict=True):
+            slope[mine] = part
+    return slopes, norm
+
+
+def measure(weights, biases, x, y, **problem):
+    """Losses ``(P,)`` without the penalty and norms ``(P,)`` of the gradients with it, over all samples."""
+    value, _, norm = gradients([*weights, *(biases or [])], len(weights), x, y, **problem)
+    return value, norm
