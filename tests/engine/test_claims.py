@@ -29,6 +29,15 @@ TINY = {
         "measure.approximate.growth_networks=4",
     ],
     "curvature": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,2]", "sweep.seeds=4"],
+    "regularization": [
+        "sweep.grid.width=[3]",
+        "sweep.grid.weight_decay=[0.0,1e-2]",
+        "sweep.seeds=2",
+        "sweep.alignments=[none]",
+        "data.samples=16",
+        "minima.steps=1000",
+        "measure.balance_law.steps=50",
+    ],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 # a column of the claim's own rows and what is done to it, to turn the verdict
@@ -38,6 +47,10 @@ DISTURBED = {
     ("approximate", "below_the_line"): ("induced_change", lambda value: value + 1),
     ("curvature", "chord_within_sagitta"): ("distance_measured", lambda value: 100 * value),
     ("curvature", "loss_within_bound"): ("lipschitz", lambda value: value / 100),
+    ("regularization", "derivative_is_imbalance"): ("law_error", lambda value: value + 1e-8),
+    ("regularization", "flow_shrinks_imbalance"): ("law_error", lambda value: value + 1e-2),
+    ("regularization", "minima_are_balanced"): ("balance", lambda value: value + 0.1),
+    ("regularization", "no_rescaling_part"): ("rescaling_part", lambda value: value + 1),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),

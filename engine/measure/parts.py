@@ -1,0 +1,57 @@
+"""The barrier between independent minima, split into what rescaling, then permutation, takes away, and a rest."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from engine import align, pairs, walk
+from engine.discovery import members
+
+COLUMNS = {
+    # barriers before alignment less that after rescaling, that less the one after both, and the one after both
+    "rescaling_part": pa.float64(),
+    "permutation_part": pa.float64(),
+    "rest": pa.float64(),
+    # root mean square of the logarithms of the factors between the two minima's balances
+    "orbit_spread": pa.float64(),
+    # whether the claims that need decay speak of the row
+    "decayed": pa.bool_(),
+}
+UNDECAYED = "no weight decay"
+
+
+def of_block(study):
+    """One row per pair of independent minima, for those without decay a second one as control."""
+    group, sweep, names = study.symmetries["rescaling"], study.config.sweep, (study.network.loss_name,)
+    chosen = pairs.enumerate_pairs(study.block, "independent")
+    if group.reason or not chosen:
+        return []
+    stack = pairs.independent(chosen, study.found.weights)
+    barriers = []
+    for kind in ("none", "rescaling", "both"):
+        moved = stack.to_ends(stack.a, align.aligned(kind, study.symmetries, stack.a, stack.b))
+        curve = members("path")["linear"].Path(study.network, moved)
+        walked = walk.follow(curve, study.data, names, sweep.points, sweep.tolerance, None)
+        losses = walked.losses["train"][names[0]]
+        barriers.append([float(walk.excess(t, loss).max()) for t, loss in zip(walked.t, losses, strict=True)])
+    factors = [part.log().square() for part in group.align(stack.a, stack.b)]
+    spread = (sum(part.sum(1) for part in factors) / sum(part.shape[1] for part in factors)).sqrt().tolist()
+    balance = members("measure")["minimum"].of_minima(study)["balance"]
+    rows = []
+    for pair, none, rescaled, both, log in zip(chosen, *barriers, spread, strict=True):
+        minimum = study.block.minima[pair.a]
+        row = minimum.axes | {
+            "seed_b": study.block.minima[pair.b].seed,
+            "split": "train",
+            "rescaling_part": none - rescaled,
+            "permutation_part": rescaled - both,
+            "rest": both,
+            "orbit_spread": log,
+            "balance": max(balance[pair.a], balance[pair.b]),
+            "decayed": minimum.weight_decay > 0,
+            "reason": study.found.reasons[pair.a] or study.found.reasons[pair.b],
+        }
+        rows.append(row)
+        if minimum.weight_decay == 0:
+            rows.append(row | {"decayed": True, "control": UNDECAYED})
+    return rows
