@@ -31,7 +31,7 @@ TINY = {
     "curvature": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,2]", "sweep.seeds=4"],
     "regularization": [
         "sweep.grid.width=[3]",
-        "sweep.grid.weight_decay=[0.0,1e-2]",
+        "sweep.grid.weight_decay=[0.0,3e-2]",
         "sweep.seeds=2",
         "sweep.alignments=[none]",
         "data.samples=16",
