@@ -38,6 +38,12 @@ TINY = {
         "minima.steps=1000",
         "measure.balance_law.steps=50",
     ],
+    "detection": [
+        "sweep.grid.activation=[linear,tanh]",
+        "sweep.seeds=3",
+        "minima.steps=300",
+        "measure.detection.planted=1",
+    ],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 # a column of the claim's own rows and what is done to it, to turn the verdict
@@ -51,6 +57,9 @@ DISTURBED = {
     ("regularization", "flow_shrinks_imbalance"): ("law_error", lambda value: value + 1e-2),
     ("regularization", "minima_are_balanced"): ("balance", lambda value: value + 0.1),
     ("regularization", "no_rescaling_part"): ("rescaling_part", lambda value: value + 1),
+    ("detection", "planted_is_found"): ("recovered", lambda value: False),
+    ("detection", "independent_minima_are_near"): ("p_value", lambda value: 1.0),
+    ("detection", "determinant_agrees_with_label"): ("labels_agree", lambda value: False),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
@@ -74,9 +83,16 @@ def test_every_claim_holds_and_its_control_fails(directory):
     for entry in judged:
         assert (entry["verdict"], entry["control"]) == ("holds", "fails"), entry
         assert entry["measured"] is not None and entry["reason"]
-        assert entry["claim"].startswith(("Prop. ", "Fig. ", "Eq. ", "Thm. ", "Cor. ", "Open Question ", "Section ")), (
-            entry["claim"]
-        )
+        assert entry["claim"].startswith((
+            "Prop. ",
+            "Fig. ",
+            "Eq. ",
+            "Thm. ",
+            "Cor. ",
+            "Open Question ",
+            "Next check ",
+            "Section ",
+        )), entry["claim"]
 
 
 def test_a_disturbed_measurement_turns_the_verdict(directory):
