@@ -1,11 +1,12 @@
 """What a user reads on the terminal, and the exit codes."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from engine import command_line
+from engine import command_line, config
 
 
 def run(capsys, monkeypatch, *argv):
@@ -19,7 +20,9 @@ def run(capsys, monkeypatch, *argv):
 def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
     code, out, err = run(capsys, monkeypatch)
     assert (code, out) == (2, "")
-    assert "barriers  loss barriers between" in err and "python -m engine +sweep=NAME" in err
+    for name, about in config.sweeps().items():
+        assert re.search(rf"^  {name} +{re.escape(about)}$", err, re.MULTILINE)
+    assert "python -m engine +sweep=NAME" in err
 
 
 @pytest.mark.parametrize(
@@ -74,17 +77,20 @@ def test_help_shows_every_option_with_its_words(capsys, monkeypatch):
 
 def test_help_of_a_sweep_shows_its_own_values(capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "+sweep=barriers", "sweep.grid.width=[3,5]", "--help")
-    assert code == 0 and "sweep.grid.width=[3,5]" in out and "sweep.grid.depth=[2,3,4]" in out
+    depth = ",".join(map(str, config.read(["+sweep=barriers"]).sweep.grid.depth))
+    assert code == 0 and "sweep.grid.width=[3,5]" in out and f"sweep.grid.depth=[{depth}]" in out
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run(capsys, monkeypatch, "+sweep=barriers", "sweep.grid.width=[4]", "dry=true")
+    code, out, _ = run(
+        capsys, monkeypatch, "+sweep=barriers", "sweep.grid.depth=[2]", "sweep.grid.width=[4]", "dry=true"
+    )
     assert code == 0
     header, *_, total, _ = [line.split() for line in out.splitlines()]
     assert header[:3] == ["plan", "of", "barriers"]
-    # 3 depths × 1 width × 5 factors × 3 decays × 4 seeds; 3 · (12 · 5 · 2 + 12 + 12) · (2 paths + 3 alignments)
-    assert total[:6] == ["all", "3", "180", "36", "2", "160"]
+    # 5 factors, 3 decays, 4 seeds: (12 · 5 · 2 + 12 + 12) pairs · (2 paths + 3 alignments)
+    assert total[:5] == ["all", "1", "60", "12", "720"]
     assert not list(tmp_path.iterdir())
 
 
@@ -96,3 +102,13 @@ def test_the_configuration_is_printed(tmp_path):
         check=True,
     )
     assert "seeds: 7" in told.stdout and "learning_rate: 0.01" in told.stdout
+
+
+def test_another_package_named_kernels_is_named(tmp_path):
+    """There is one on PyPI; it hides this project's or writes over it."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("")
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from engine.__main__ import main; main()"
+    told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert told.returncode == 2 and told.stdout == ""
+    assert told.stderr.startswith(f"error: {tmp_path / 'kernels'} is another package named kernels; run: pip uninstall")
