@@ -25,7 +25,7 @@ BANNED = {
     r"torch\.load\((?!.*weights_only=True)": (),
     r"make_block_ptr": (),
     r"nan_to_num": (),
-    r"^\s*(import wandb|from wandb)": ("engine/tracking/wandb/runs.py", "engine/dashboard.py", "engine/sync.py"),
+    r"^\s*(import wandb|from wandb)": ("engine/tracking/wandb/runs.py", "engine/dashboard.py"),
     r"^\s*(import|from) (hydra|omegaconf)": ("engine/config.py", "engine/command_line.py", "engine/__main__.py"),
     r"pickle\.load": ("kernels/jit.py",),  # machine code in the user's own cache
     r"allow_pickle=True": (),

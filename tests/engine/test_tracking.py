@@ -121,6 +121,14 @@ def test_a_shard_is_a_run_of_the_sweeps_group_without_the_whole(directory):
     assert {step["depth"] for step in wandb_log.history(log)} == {3}
 
 
+def test_a_run_that_an_agent_of_wandb_started_is_that_run(directory, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "agent123")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep456")
+    track(start(directory))
+    (log,) = wandb_log.logs(directory)
+    assert (wandb_log.run(log).run_id, wandb_log.run(log).sweep_id) == ("agent123", "sweep456")
+
+
 def test_numbers_that_are_none_are_kept_as_such(tmp_path):
     made = [report_case.row(row, barrier=math.nan, predicted=math.inf) for row in report_case.rows()]
     directory = report_case.write(tmp_path, made=made)

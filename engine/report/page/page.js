@@ -141,9 +141,9 @@ const axis = (described, extra) => {
 
 const layout = (chart, width) => {
   const n = chart.panels.length, stacked = width < 300 * n && n > 1;
-  const gap = stacked ? 0.2 / n : 0.24 / n;
+  const gap = stacked ? 0.38 / n : 0.24 / n;
   const made = {
-    height: stacked ? 320 * n + 90 : 430, margin: { l: 64, r: 12, t: 34, b: 92 }, hovermode: "closest",
+    height: stacked ? 330 * n + 90 : 430, margin: { l: 64, r: 12, t: 34, b: 92 }, hovermode: "closest",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "inherit", size: 12.5, color: INK },
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", itemclick: "toggle" },
     hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: "#cbd2d9", font: { color: INK, size: 12 } },
