@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "relu_squared", "tanh", "sigmoid", "gelu")
 LOSSES = ("mse", "sse", "cross_entropy", "error_rate")
@@ -211,8 +212,21 @@ def check_targets(where: str, x: Tensor, y: Tensor, outputs: int, loss: str) -> 
     _check_labels(where, y, outputs)
 
 
+_RANGES = WeakIdKeyDictionary()  # of label tensors: their version when it was read, least and greatest label
+
+
+def _remembered_range(y: Tensor) -> tuple[int, int]:
+    """Least and greatest label, read once for each tensor and again only after it was written to."""
+    version = None if y.is_inference() else y._version
+    known = _RANGES.get(y)
+    if known is None or version is None or known[0] != version:
+        known = _RANGES[y] = (version, int(y.min()), int(y.max()))
+    return known[1:]
+
+
 def _check_labels(where: str, y: Tensor, classes: int) -> None:
-    low, high = int(y.min()), int(y.max())
+    # a GPU would be waited for at every call; on a CPU a view of a NumPy array changes without a new version
+    low, high = _remembered_range(y) if y.is_cuda else (int(y.min()), int(y.max()))
     if low < 0 or high >= classes:
         raise ValueError(
             f"{where}: labels run from {low} to {high}, expected 0 … {classes - 1}, the last layer's width"

@@ -13,7 +13,7 @@ from .reference import ACTIVATION
 SAMPLES = 512  # samples in a block: activations of a few networks stay in the cache, calls stay few
 
 
-def _losses(z: Tensor, y: Tensor, loss: str) -> Tensor:
+def loss_sums(z: Tensor, y: Tensor, loss: str) -> Tensor:
     """Sums over samples ``(...)`` of the loss of outputs ``(..., N, C)`` in a block."""
     if loss == "cross_entropy":
         own = z.gather(-1, y.expand(z.shape[:-1])[..., None])[..., 0]
@@ -31,8 +31,11 @@ def scale(loss: str, samples: int, outputs: int) -> float:
 
 
 def forward(first: Tensor, x: Tensor, weights, biases, activation: str, skip: float) -> Tensor:
-    """Outputs ``(B, N, C)`` from the first pre-activations ``(B, N, d_1)`` and the layers from the second on."""
-    z, source = first, x.expand(first.shape[0], *x.shape)
+    """Outputs ``(B, N, C)`` from the first pre-activations ``(B, N, d_1)`` and the layers from the second on.
+
+    ``x`` is ``(N, d_0)``, or ``(B, N, d_0)`` where each network has samples of its own.
+    """
+    z, source = first, x.expand(*first.shape[:-1], x.shape[-1])
     for i, weight in enumerate(weights, start=1):
         a = ACTIVATION[activation](z)
         if i % 2 == 0:
@@ -49,7 +52,7 @@ def evaluate(firsts, weights, biases, x, y, *, activation, skip, losses) -> list
     for start in range(0, x.shape[0], SAMPLES):
         part = slice(start, start + SAMPLES)
         z = forward(firsts(part), x[part], weights, biases, activation, skip)
-        sums = [total + _losses(z, y[part], loss) for total, loss in zip(sums, losses, strict=True)]
+        sums = [total + loss_sums(z, y[part], loss) for total, loss in zip(sums, losses, strict=True)]
     return [total * scale(loss, x.shape[0], z.shape[-1]) for total, loss in zip(sums, losses, strict=True)]
 
 

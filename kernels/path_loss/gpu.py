@@ -40,7 +40,7 @@ class Plan:
     inputs: int
     outputs: int
     warps: int
-    tiled: bool = True
+    stages: int = 1  # of loads under way; 1 where activations stay on chip
 
 
 # Samples of a block and warps, by arithmetic and padded width: what holds the activations without spilling them in the
@@ -53,8 +53,13 @@ LAYERS = {
     "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
 }
 WHOLE = {("float64", 128)}  # of these only networks that need no masks
-TILES = Plan(samples=64, inputs=32, outputs=64, warps=8)
-NARROW_TILES = Plan(samples=64, inputs=16, outputs=64, warps=8)  # ieee: each input is unrolled
+TILES = {
+    "tf32x3": Plan(64, 16, 64, warps=4, stages=3),
+    "ieee": Plan(64, 16, 64, warps=8, stages=2),
+    "tf32": Plan(64, 32, 64, warps=4, stages=2),
+    "float64": Plan(64, 32, 64, warps=8, stages=2),
+    "half": Plan(64, 64, 64, warps=4, stages=3),
+}
 
 
 def _padded(width: int) -> int:
@@ -144,9 +149,14 @@ class Task:
         width = _padded(max(held, default=1))
         masked = any(w != width for w in self.widths[1:-1])
         if width not in LAYERS[self.arithmetic] or (masked and (self.arithmetic, width) in WHOLE):
-            return NARROW_TILES if self.arithmetic == "ieee" else TILES
+            return TILES[self.arithmetic]
         samples, warps = LAYERS[self.arithmetic][width]
-        return Plan(samples, min(width, 64), width, warps, tiled=False)
+        return Plan(samples, min(width, 64), width, warps)
+
+    @property
+    def tiled(self) -> bool:
+        """Are layers too wide to be held?"""
+        return self.plan == TILES[self.arithmetic]
 
     @property
     def width(self) -> int:
@@ -156,7 +166,7 @@ class Task:
     @property
     def classes(self) -> int:
         """Of a tile of the last layer; all of them where a program's activations are skipped to them."""
-        whole = self.skips_last and not self.plan.tiled
+        whole = self.skips_last and not self.tiled
         return self.plan.outputs if whole else _padded(min(self.widths[-1], 32))
 
     @property
@@ -249,7 +259,7 @@ class Task:
             "ACC": TL[self.sum_dtype],
             **{name: name in self.kept for name in ("SQUARED", "CROSS", "ERROR")},
         }
-        launches = self._tiled if self.plan.tiled else self._layers
+        launches = self._tiled if self.tiled else self._layers
         if not self.keeps_ends:
             yield from launches(arguments | {"ends_ptr": None, "pair_first": 0}, constants, 0, self.pairs)
             return
@@ -303,7 +313,7 @@ class Task:
             arguments |= {"item_first": item, "items_here": here}
             yield from (self._mix(arguments, layer) for layer in range(len(self.weights)))
             grid = (min(programs, here * self.shares),)
-            yield Launch(tiled_kernel, grid, arguments, constants | own, self.plan.warps, num_stages=2)
+            yield Launch(tiled_kernel, grid, arguments, constants | own, self.plan.warps, self.plan.stages)
 
     def _mix(self, arguments, layer: int) -> Launch:
         """Interpolate the weights of a layer at the items that ``arguments`` name."""
@@ -334,7 +344,7 @@ class Task:
 
     def _ends(self, arguments, count: int) -> Launch:
         """The first layer of the pairs that ``arguments`` name, at both ends."""
-        tiles = NARROW_TILES if self.arithmetic == "ieee" else TILES
+        tiles = TILES[self.arithmetic]
         columns = min(self.width, tiles.outputs)
         names = ("table_ptr", "x_ptr", "ends_ptr", "pair_first", "samples")
         return Launch(

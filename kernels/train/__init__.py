@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import errors
 from ..path_loss.cpu import unfit
-from . import blocks, cpu
+from . import blocks, cpu, gpu
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -91,7 +91,7 @@ def train(
 
     problem = {"activation": activation, "skip": skip, "loss": loss, "weight_decay": each(weight_decay)}
     tolerance = each(tolerance)
-    run = blocks if x.is_cuda or unfit(x) else cpu
+    run = gpu if x.is_cuda else blocks if unfit(x) else cpu
     weights, biases, taken = run.train(
         weights,
         biases,

@@ -8,12 +8,56 @@ from ..path_loss import blocks as losses
 from .reference import batches, learning_rate_at
 
 
-def gradients(parameters, layers, x, y, *, activation, skip, loss, weight_decay):
-    """Losses ``(P,)`` without the penalty, gradients of each parameter stack with it, and their norms ``(P,)``."""
+def slopes(value, parameters, weight_decay):
+    """Losses ``(P,)`` without the penalty, gradients of each parameter stack with it, and their norms ``(P,)``.
+
+    ``value`` gives the losses from the parameters; a network's depends on its own alone.
+    """
     with torch.enable_grad():
         leaves = [p.detach().requires_grad_() for p in parameters]
+        losses = value(leaves)
+        found = torch.autograd.grad(losses.sum(), leaves)
+    found = [g + _like(weight_decay, p) * p for g, p in zip(found, parameters, strict=True)]
+    norm = torch.stack([g.flatten(1).square().sum(1) for g in found]).sum(0).sqrt()
+    return losses.detach(), found, norm
+
+
+def advance(parameters, gradients, first, second, going, rate, debias, *, optimizer, momentum):
+    """One step, in place, of the networks that are ``going`` at ``rate`` ``(P,)``.
+
+    Args:
+        parameters: stacks ``(P, …)``.
+        gradients: of the same shapes.
+        first: running means (Adam) or momenta (SGD) of the gradients.
+        second: running means of their squares (Adam).
+        going: ``(P,)`` bool.
+        rate: learning rates ``(P,)``.
+        debias: what Adam divides the running means by: ``1 - 0.9 ** step`` and the root of ``1 - 0.999 ** step``,
+            ``step`` counted from 1.
+        optimizer: ``"adam"`` or ``"sgd"``.
+        momentum: of SGD.
+    """
+    for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
+        if optimizer == "adam":
+            m.lerp_(g, 0.1)
+            v.mul_(0.999).addcmul_(g, g, value=0.001)
+            move = m / debias[0] / (v.sqrt() / debias[1]).add_(1e-8)
+        else:
+            move = m.mul_(momentum).add_(g)
+        p.copy_(torch.where(_like(going, p), p - _like(rate, p) * move, p))
+
+
+def debias_at(step: int) -> tuple[float, float]:
+    """Adam's divisors in step ``0 …``."""
+    return 1 - 0.9 ** (step + 1), (1 - 0.999 ** (step + 1)) ** 0.5
+
+
+def gradients(parameters, layers, x, y, *, activation, skip, loss, weight_decay):
+    """Losses, gradients and norms, as ``slopes`` gives them, of networks over ``x``, ``y``."""
+
+    def value(leaves):
         weights, biases = leaves[:layers], leaves[layers:] or None
-        (value,) = losses.curve_loss(
+        (values,) = losses.curve_loss(
             [w[:, None] for w in weights],
             x,
             y,
@@ -22,10 +66,9 @@ def gradients(parameters, layers, x, y, *, activation, skip, loss, weight_decay)
             skip=skip,
             losses=(loss,),
         )
-        slopes = torch.autograd.grad(value.sum(), leaves)
-    slopes = [g + _like(weight_decay, p) * p for g, p in zip(slopes, parameters, strict=True)]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in slopes]).sum(0).sqrt()
-    return value.detach()[:, 0], slopes, norm
+        return values[:, 0]
+
+    return slopes(value, parameters, weight_decay)
 
 
 def _like(values, parameter):
@@ -41,22 +84,13 @@ def train(weights, biases, x, y, *, optimizer, learning_rate, momentum, steps, b
     first = [torch.zeros_like(p) for p in parameters]
     second = [torch.zeros_like(p) for p in parameters]
     for step in range(steps):
-        slopes, norm = _step_gradients(parameters, layers, x, y, step, batch_size, seeds, **problem)
+        found, norm = _step_gradients(parameters, layers, x, y, step, batch_size, seeds, **problem)
         if batch_size is None:
             live = live & ~(norm <= tolerance)
             if not live.any():
                 break
         rate = learning_rate * learning_rate_at(step, steps, 1.0, schedule)
-        for p, g, m, v in zip(parameters, slopes, first, second, strict=True):
-            if optimizer == "adam":
-                m.lerp_(g, 0.1)
-                v.mul_(0.999).addcmul_(g, g, value=0.001)
-                size = (v.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
-                move = m / (1 - 0.9 ** (step + 1)) / size
-            else:
-                m.mul_(momentum).add_(g)
-                move = m
-            p.copy_(torch.where(_like(live, p), p - _like(rate, p) * move, p))
+        advance(parameters, found, first, second, live, rate, debias_at(step), optimizer=optimizer, momentum=momentum)
         taken += live
     return parameters[:layers], biases and parameters[layers:], taken
 

@@ -209,3 +209,13 @@ def test_bits_depend_on_nothing_beside_a_pair(launched, width):
     # and at an end of the line they are the end's own
     (ends,) = launched(gpu.curve_loss, [w[:, None] for w in wa], x, y, biases=[b[:, None] for b in ba], **options)
     assert torch.equal(whole[:, :1], ends)
+
+
+def test_the_range_of_labels_is_read_again_only_after_a_change():
+    y = torch.tensor([0, 3, 1])
+    assert errors._remembered_range(y) == (0, 3)
+    y.numpy()[0] = 7  # unseen
+    assert errors._remembered_range(y) == (0, 3)
+    y[1] = -2
+    assert errors._remembered_range(y) == (-2, 7)
+    assert errors._remembered_range(torch.tensor([5])) == (5, 5)
