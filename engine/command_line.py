@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -12,31 +15,100 @@ from hydra.core.hydra_config import HydraConfig
 
 from engine import config as configuration
 from engine import help as words
-from engine import manifest
-from engine.interrupt import Interrupted, code_of
-from engine.results import ResultsError
+from engine import manifest, status
+from engine.ending import Interrupted, Unfinished, code_of
+from engine.results import MANIFEST, ResultsError
 
 failed: list[int] = []  # exit codes of jobs of a multirun that failed, while the others go on
 
 
-@hydra.main(version_base="1.3", config_path=str(configuration.CONF), config_name="config")
-def job(cfg) -> None:
+def run_job(cfg) -> None:
     """One job of a multirun, or the only one."""
-    from engine.shard import OutOfMemory, execute
+    from engine.shard import execute
 
-    try:
+    def run():
         checked = configuration.check(cfg, HydraConfig.get().overrides.task)
         directory = execute(checked)
         if not checked.dry:
             print(f"results: {directory}")
-    except (configuration.ConfigError, ResultsError, OutOfMemory) as error:
+
+    if code := attempt(run, cfg.out):
+        failed.append(code)
+
+
+job = hydra.main(version_base="1.3", config_path=str(configuration.CONF), config_name="config")(run_job)
+
+
+def attempt(run: Callable[[], object], out: str) -> int:
+    """Run something, and say an error that a user can do something about in a sentence.
+
+    Args:
+        run: what to do.
+        out: the results directory, for the sentence.
+
+    Returns:
+        The exit code; a process that was told to end does so here.
+    """
+    try:
+        run()
+    except (configuration.ConfigError, ResultsError, Unfinished) as error:
         print(f"error: {error}", file=sys.stderr)
-        failed.append(code_of(error))
+        return code_of(error)
     except Interrupted as stop:
-        print(f"stopped by {stop}: what is finished is kept, resume={cfg.out} goes on", file=sys.stderr)
+        print(f"stopped by {stop}: what is finished is kept, resume={out} goes on", file=sys.stderr)
         if callable(signal.getsignal(stop.signum)):
             signal.raise_signal(stop.signum)  # Submitit's handler asks the scheduler to start the job again
         sys.exit(code_of(stop))
+    return 0
+
+
+def launch(config) -> int:
+    """Give the jobs of a cluster to its scheduler, wait for them, and see in the parts what became of them.
+
+    The scheduler's word is not enough: a task that ended with an error reads COMPLETED there, one that was killed and
+    started again by hand reads FAILED.
+
+    Args:
+        config: the checked configuration of one of the jobs.
+
+    Returns:
+        The exit code.
+    """
+    from engine.shard import conclude
+
+    if shutil.which("sbatch") is None:
+        print("error: cluster=slurm needs the command sbatch, which is not on this machine's PATH", file=sys.stderr)
+        return 2
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come here instead of filling the terminal
+    jobs = min(config.cluster.shards, config.cluster.jobs)
+    print(f"{jobs} jobs; see how far they are with: python -m engine.status {config.out}", flush=True)
+    said = None
+    try:
+        job()
+    except Exception as error:  # whatever Submitit or the scheduler did not like
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+    if not (Path(config.out) / MANIFEST).exists():
+        print(f"error: no job began: {said}", file=sys.stderr)
+        _remove_launch(config)
+        return 1
+    now = status.read(config.out)
+    if now.done_blocks < now.blocks:
+        print(f"error: {now.blocks - now.done_blocks} of {now.blocks} blocks are missing: {said}", file=sys.stderr)
+        print(status.describe(now), file=sys.stderr)
+        print(f"the same command again goes on, or resume={config.out} on this machine", file=sys.stderr)
+        return 1
+    if code := attempt(lambda: conclude(config), config.out):
+        return code
+    _remove_launch(config)
+    print(f"results: {config.out}")
+    return 0
+
+
+def _remove_launch(config) -> None:
+    """Take away what Hydra and Submitit wrote for themselves, pickles among it, and the directory if that was all."""
+    shutil.rmtree(Path(config.out) / "jobs", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        Path(config.out).rmdir()
 
 
 def main() -> None:
@@ -60,12 +132,18 @@ def main() -> None:
         # its default has the time in it: all jobs of a multirun share one
         sys.argv.append(configuration.as_option("out", jobs[0].out))
     configuration.register()
+    scheduled = bool(jobs) and jobs[0].cluster is not None and jobs[0].cluster.name == "slurm"
     try:
+        if scheduled:
+            sys.exit(launch(jobs[0]))
         job()
     except KeyboardInterrupt as error:
-        directory = f"resume={jobs[0].out}" if jobs else "the same command"
-        print(f"interrupted: what is finished is kept, {directory} goes on", file=sys.stderr)
+        if scheduled:
+            print("interrupted: the jobs go on without this process; scancel ends them", file=sys.stderr)
+        else:
+            directory = f"resume={jobs[0].out}" if jobs else "the same command"
+            print(f"interrupted: what is finished is kept, {directory} goes on", file=sys.stderr)
         sys.exit(code_of(error))
     if jobs and not failed:
-        shutil.rmtree(Path(jobs[0].out) / "jobs", ignore_errors=True)  # what Hydra and Submitit wrote for themselves
+        _remove_launch(jobs[0])
     sys.exit(max(failed, default=0))

@@ -308,6 +308,8 @@ def unknown_option(option: str, at: str, part: str, known: Sequence[str]) -> str
 def _explain(error: Exception) -> str:
     """Hydra's and OmegaConf's messages in a line or a few."""
     missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
+    if missing == "hydra/launcher/submitit_slurm":
+        return "cluster=slurm needs the package hydra-submitit-launcher: pip install 'isoloss[cluster]'"
     if missing and options:
         family, _, name = missing.rpartition("/")
         return unknown_choice(f"{'+' if family == 'sweep' else ''}{family}", name, options)
@@ -397,6 +399,13 @@ def _at_least(option: str, given: int, least: int) -> None:
 
 
 def _check_shard(config) -> None:
+    if config.cluster is not None:
+        if config.shards > 1 or config.shard is not None:
+            raise ConfigError("shards and shard cannot stand beside +cluster, expected cluster.shards=N")
+        jobs = min(config.cluster.shards, config.cluster.jobs)
+        if not 0 <= config.cluster.job < jobs:
+            raise ConfigError(f"cluster.job={config.cluster.job}, expected 0 … {jobs - 1}")
+        return
     if config.shard is None and config.shards > 1:
         raise ConfigError(
             f"shards={config.shards} needs shard=0 … {config.shards - 1} for one of them, "

@@ -79,6 +79,12 @@ class Progress:
         if self.bar:
             self.bar.update(self.task, completed=self.done)
 
+    def show(self, done: int, total: int, what: str) -> None:
+        """Say how far something is that others count."""
+        self.done, self.total, self.what = done, total, what
+        if self.bar:
+            self.bar.update(self.task, completed=done, total=total, description=what)
+
     def _lines(self) -> None:
         while not self.stop.wait(LINE_EVERY_S):
             self._line()

@@ -5,21 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from engine import claim, estimate, journal, manifest, memory, plan, results, series
+from engine import claim, estimate, journal, manifest, memory, plan, processes, results, series
+from engine.ending import Interrupt, Unfinished, code_of
 from engine.execution import columns, compute, words
-from engine.interrupt import Interrupt, code_of
 from engine.progress import Progress
 from engine.types import Block
 
 log = logging.getLogger(__name__)
-
-
-class OutOfMemory(Exception):
-    """Blocks that do not fit into memory, however small the pieces."""
 
 
 def execute(config) -> Path:
@@ -29,14 +26,27 @@ def execute(config) -> Path:
     if config.dry:
         print(estimate.describe(config, _device(config)))
         return Path(config.out)
-    return run_share(config)
+    if config.cluster is None:
+        return run_share(config)
+    processes.run_job(config, run_share)
+    return conclude(config)
 
 
-def run_share(config) -> Path:
+def conclude(config) -> Path:
+    """Report on a sweep that was dealt to several processes, if all of it is there."""
+    left = {block.key for block in _blocks(config)} - results.stored(Path(config.out)).keys()
+    if not left:
+        return run_share(replace(config, cluster=None, shards=1, shard=None))
+    print(f"{len(left)} blocks are left to other jobs; whoever finishes the last one makes the report")
+    return Path(config.out)
+
+
+def run_share(config, *, report: bool = True) -> Path:
     """Run one shard of a sweep, or all of it; what is finished already is left as it is.
 
     Args:
         config: a checked configuration.
+        report: whether to report on the whole if all of it is there in the end.
 
     Returns:
         The results directory.
@@ -65,13 +75,15 @@ def run_share(config) -> Path:
             todo = mine - done
             while True:
                 _compute_all(config, directory, todo, tracker, notes, progress, interrupt)
-                todo = _finish(directory, set(cells), tracker)
+                todo = _finish(directory, set(cells), tracker) if report else set()
                 if not todo:
                     break
                 log.warning("%d blocks are damaged and computed anew", len(todo))
     except BaseException as error:
         notes.stop(code_of(error), str(error) or type(error).__name__)
         raise
+    if not report:
+        tracker.finish(None, [])
     notes.stop(0)
     return directory
 
@@ -95,7 +107,7 @@ def _compute_all(config, directory: Path, todo: set[str], tracker, notes, progre
     """Compute blocks and write their parts; a signal is heard between two of them.
 
     Raises:
-        OutOfMemory: some did not fit; the others are done.
+        Unfinished: some did not fit; the others are done.
     """
     device, failed = _device(config), []
     for index, block in enumerate(_blocks(config)):
@@ -119,7 +131,7 @@ def _compute_all(config, directory: Path, todo: set[str], tracker, notes, progre
             log.info("block %s: %d minima, %d rows", block.key[:8], len(block.minima), table.num_rows)
         progress.advance(len(block))
     if failed:
-        raise OutOfMemory(
+        raise Unfinished(
             f"{len(failed)} of {len(todo)} blocks did not fit into memory ({failed[0]}); the others are done. "
             f"resume={directory} tries them again: on a larger device, or with nothing else on this one"
         )

@@ -6,6 +6,9 @@ import pytest
 from small_sweep import BLOCKS, OPTIONS, SWEEP, Engine
 
 import engine
+from engine import processes
+from engine.cluster import Cluster
+from engine.config import ConfigError, read
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,44 @@ def test_two_processes_given_the_same_shard(tmp_path, whole):
     assert [process.wait()[0] for process in both] == [0, 0]
     assert engine.load(out).equals(whole)
     assert len(list(out.glob("parts/*"))) == BLOCKS
+
+
+def test_local_cluster_is_several_processes(tmp_path, whole):
+    out = tmp_path / "out"
+    options = ["+cluster=local", "cluster.shards=3", "cluster.at_once=2"]
+    code, told = Engine([*SWEEP, f"out={out}", *options], tmp_path / "log").wait()
+    assert code == 0 and told.splitlines()[-1] == f"results: {out}", told
+    assert engine.load(out).equals(whole)
+    shards = {process["shard"]: process["pid"] for process in started(out) if process["shards"] == 3}
+    assert len(shards) == len(set(shards.values())) == 3
+    assert (out / "claims.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["cluster.shrads=2"], ["cluster.shrads", "did you mean 'cluster.shards'?"]),
+        (["cluster.shards=0"], ["cluster.shards=0", "at least 1"]),
+        (["cluster.shards=2", "shards=2", "shard=0"], ["beside +cluster", "cluster.shards=N"]),
+        (["cluster.job=1"], ["cluster.job=1", "0 … 0"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_what_a_cluster_cannot_be(options, words):
+    with pytest.raises(ConfigError) as error:
+        read([*SWEEP, "+cluster=local", *options])
+    assert all(word in str(error.value) for word in words)
+
+
+def test_the_shards_of_a_job_are_dealt_to_its_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5a")
+    assert processes.visible_devices() == ["2", "GPU-5a"]
+    dealt = [list(Cluster(shards=7, jobs=3, job=job).shards_of_job()) for job in range(3)]
+    assert dealt == [[0, 3, 6], [1, 4], [2, 5]]
+
+
+def test_slurm_is_missing(tmp_path):
+    out = tmp_path / "out"
+    code, told = Engine([*SWEEP, f"out={out}", "+cluster=slurm"], tmp_path / "log", environment={"PATH": "/"}).wait()
+    assert code == 2 and told == "error: cluster=slurm needs the command sbatch, which is not on this machine's PATH\n"
+    assert not out.exists()

@@ -1,4 +1,4 @@
-"""Signals that end a process, heard between blocks: what is being computed is finished and written first."""
+"""How a process ends: by a signal, heard between blocks after what is being computed is written, or unfinished."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import threading
 GRACE_S = 30.0  # what schedulers leave between asking and killing; the signal of a time-out comes earlier still
 # SIGUSR2 comes from SLURM before a time-out or a preemption, SIGTERM from whoever ends a process in good order
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
+
+
+class Unfinished(Exception):
+    """Blocks were left undone for a reason that a user can do something about; one sentence."""
+
+    code = 1
 
 
 class Interrupted(BaseException):
