@@ -13,6 +13,8 @@ from engine.types import Pair, Weights
 
 SWEEPS = 100  # of coordinate descent; the objective grows strictly, so it ends by itself, usually within ten
 
+THREADED = 128  # units from which an assignment takes long enough, half a millisecond, to be worth a thread
+
 
 @dataclass
 class Config:
@@ -135,6 +137,9 @@ def _assign(gain: torch.Tensor) -> torch.Tensor:
             return np.arange(len(matrix))
         return linear_sum_assignment(matrix, maximize=True)[1]
 
-    with ThreadPoolExecutor() as pool:
-        columns = list(pool.map(solve, matrices))
+    if matrices.shape[-1] < THREADED:
+        columns = [solve(matrix) for matrix in matrices]
+    else:
+        with ThreadPoolExecutor() as pool:
+            columns = list(pool.map(solve, matrices))
     return torch.from_numpy(np.stack(columns)).to(gain.device)
