@@ -7,9 +7,10 @@ from torch import Tensor
 
 from engine.types import Weights
 
-ROUNDS = 60  # at most; near the orbit, where distance times curvature is small, a few suffice
+ROUNDS = 30  # at most; near the orbit, where distance times curvature is small, a few suffice
 STEPS = (1.0, 0.5, 0.25, 0.0625, 2.0**-8)  # lengths tried; the longest that comes nearer is taken
-PROGRESS = 1e-13  # relative decrease of the distance below which the search ends
+RIDGE = 1e-12  # of the mean of the normal equations' diagonal: some directions may leave the point where it is
+PROGRESS = 1e-10  # relative decrease of the distance below which the search ends
 
 
 def nearest(group, start: Weights, target: Weights) -> tuple[Weights, Tensor]:
@@ -30,7 +31,9 @@ def nearest(group, start: Weights, target: Weights) -> tuple[Weights, Tensor]:
     for _ in range(ROUNDS):
         tangents = _flat(group.tangent(basis, point.map(lambda p: p.unsqueeze(1))), 2)  # (K, D, n)
         residual = _flat(target.map(lambda a, b: a - b, point), 1)  # (K, n)
-        step = torch.linalg.lstsq(tangents.mT, residual.unsqueeze(-1)).solution[..., 0]  # (K, D)
+        gram = tangents @ tangents.mT  # (K, D, D)
+        gram.diagonal(dim1=1, dim2=2).add_(RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1, keepdim=True))
+        step = torch.linalg.solve(gram, tangents @ residual.unsqueeze(-1))[..., 0]  # (K, D)
         before, origin = distance, point
         for length in STEPS:
             direction = tuple(torch.tensordot(length * step, part, dims=1) for part in basis)

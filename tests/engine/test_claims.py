@@ -1,5 +1,6 @@
 """Claims are judged from rows alone: each holds on tiny inputs, its control fails, disturbed rows turn the verdict."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -44,8 +45,10 @@ TINY = {
         "minima.steps=300",
         "measure.detection.planted=1",
     ],
+    "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
+GROWING = itertools.count(1)
 # a column of the claim's own rows and what is done to it, to turn the verdict
 DISTURBED = {
     ("approximate", "bounded_change"): ("output_change", lambda value: value + 1),
@@ -60,6 +63,11 @@ DISTURBED = {
     ("detection", "planted_is_found"): ("recovered", lambda value: False),
     ("detection", "independent_minima_are_near"): ("p_value", lambda value: 1.0),
     ("detection", "determinant_agrees_with_label"): ("labels_agree", lambda value: False),
+    ("conditions", "grows_on_non_compact_orbits"): ("radius", lambda value: value**0.5),
+    ("conditions", "bounded_on_compact_orbits"): (
+        "orbit_barrier",
+        lambda value: value * (1 + 1e-6 * next(GROWING)),
+    ),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
