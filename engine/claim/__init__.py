@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine import results
 from engine.discovery import members
+from engine.report.select import rows as select
 
 CLAIMS = "claims.json"
 
@@ -96,14 +96,6 @@ def verdict(finding: Finding | None, tolerance: float) -> str:
     if finding is None:
         return "not applicable"
     return "holds" if finding.off <= tolerance else "fails"
-
-
-def select(table: pa.Table, **equals: Any) -> pa.Table:
-    """Rows in which each named column has the given value; None is null."""
-    for name, value in equals.items():
-        column = table[name]
-        table = table.filter(pc.is_null(column) if value is None else pc.equal(column, value))
-    return table
 
 
 def numbers(table: pa.Table, *names: str) -> tuple[np.ndarray, ...]:

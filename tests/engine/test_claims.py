@@ -46,6 +46,7 @@ TINY = {
         "measure.detection.planted=1",
     ],
     "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
+    "nonlinear": ["sweep.grid.width=[6]", "sweep.grid.activation=[tanh]", "sweep.seeds=2", "minima.steps=300"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 GROWING = itertools.count(1)
@@ -68,6 +69,8 @@ DISTURBED = {
         "orbit_barrier",
         lambda value: value * (1 + 1e-6 * next(GROWING)),
     ),
+    ("nonlinear", "below_bezier"): ("refitted_barrier", lambda value: value + 1),
+    ("nonlinear", "below_line"): ("refitted_barrier", lambda value: value + 1),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
