@@ -51,10 +51,12 @@ def of_block(study):
     drawn = seed_of(what="last_permutation", sweep_seed=study.config.seed, like=vars(study.block.architecture))
     x = study.data.train.x[: options.samples]
     weights = network.random(torch.Generator().manual_seed(drawn)).map(lambda p: p.to(x))
+    # blocks of several widths give networks of the same: their seeds tell them apart
+    axes = vars(axes) | {"seed": drawn}
     rows = _rows(study, network, weights, x, axes, None)
     exception = replace(network, widths=(1, 2, 1), bias=False)
     numbers = Weights((torch.tensor([[[1.0], [2.0]]]).to(x), torch.tensor([[[1.0, -2.0]]]).to(x)))
-    return rows + _rows(study, exception, numbers, x.new_ones(1, 1), replace(axes, depth=2, width=2), EXCEPTION)
+    return rows + _rows(study, exception, numbers, x.new_ones(1, 1), axes | {"depth": 2, "width": 2}, EXCEPTION)
 
 
 def _rows(study, network, weights, x, axes, control):
@@ -79,7 +81,7 @@ def _rows(study, network, weights, x, axes, control):
         ]
         best = min(range(len(barriers)), key=barriers.__getitem__)
         rows.append(
-            vars(axes)
+            axes
             | {"rescaling": m, "path": "linear", "alignment": "permutation", "split": "train", "control": control}
             | {"permuted_barrier": barriers[best], "permuted_growth": float(growth[best])}
         )

@@ -16,7 +16,7 @@ from engine.discovery import members
 TINY = {
     "barriers": [
         "sweep.grid.depth=[2]",
-        "sweep.grid.width=[4]",
+        "sweep.grid.width=[3,4]",
         "sweep.grid.rescaling=[1,10]",
         "sweep.grid.weight_decay=[0]",
         "sweep.seeds=2",
