@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import logging
 import platform
 from dataclasses import dataclass
 
 import torch
+
+log = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -23,6 +26,12 @@ def numba_missing() -> str | None:
     except Exception as reason:  # numba refuses a numpy it does not know with errors of several kinds
         return f"numba cannot be imported ({type(reason).__name__}: {reason})"
     return None
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Log why something slower runs here, the first time."""
+    log.info(message)
 
 
 @functools.cache

@@ -86,6 +86,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+WORK = 2**20  # multiplications worth waking a thread for
+SHARES = 8  # of a batch for each thread: enough that none waits long for the last
+
+
+def share(batch: int, multiplications: int) -> int:
+    """Entries of a batch to hand out at once, when each takes so many multiplications."""
+    return max(1, WORK // multiplications, -(-batch // (SHARES * target.threads())))
+
+
 def over_batch(kernel: Callable, batch: int, chunk: int, *args) -> None:
     """Run ``kernel(start, stop, *args)`` on ranges that cover ``range(batch)``.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inline
-from .simd import COLS, LANES32, LANES64, ROWS, column, fma, row, store, tile
+from .simd import COLS, LANES32, LANES64, ROWS, block, column, fma, largest, over_rows, row, store, tile
 
 
 @inline
@@ -43,6 +43,13 @@ def add_product(acc, A, B, i, j, depth):
 
 
 @inline
+def scratch(count, n, like):
+    """``count`` zero matrices for order ``n``, ``(count, padded rows, padded columns)``."""
+    rows, columns = padded_rows(n), padded_columns(n, like)
+    return aligned(count * rows * columns, like).reshape(count, rows, columns)
+
+
+@inline
 def product(C, A, B, depth):
     """C = A[:, :depth] @ B[:depth]; the rows of ``C`` are whole tiles, its columns whole registers."""
     zero = C.dtype.type(0)
@@ -53,3 +60,66 @@ def product(C, A, B, depth):
             store(C, (i, j), add_product(tile(zero, ROWS, COLS), A, B, i, j, depth))
         for j in range(whole, C.shape[1], lanes):
             store(C, (i, j), add_product(tile(zero, ROWS, 1), A, B, i, j, depth))
+
+
+@inline
+def product_plus(C, A, B, D, depth):
+    """C = A[:, :depth] @ B[:depth] + D, sizes as in ``product``; ``D`` may be ``C``."""
+    zero = C.dtype.type(0)
+    lanes = LANES64 if C.itemsize == 8 else LANES32
+    whole = C.shape[1] // (COLS * lanes) * (COLS * lanes)
+    for i in range(0, C.shape[0], ROWS):
+        for j in range(0, whole, COLS * lanes):
+            store(C, (i, j), add_product(block(D, (i, j), tile(zero, ROWS, COLS)), A, B, i, j, depth))
+        for j in range(whole, C.shape[1], lanes):
+            store(C, (i, j), add_product(block(D, (i, j), tile(zero, ROWS, 1)), A, B, i, j, depth))
+
+
+@inline
+def norm(A):
+    """The largest sum of a column of |A|, NaN where any number is; sizes as in ``product``."""
+    zero = A.dtype.type(0)
+    lanes = LANES64 if A.itemsize == 8 else LANES32
+    most = tile(zero, 1, 1)
+    for j in range(0, A.shape[1], lanes):
+        sums = tile(zero, ROWS, 1)
+        for i in range(0, A.shape[0], ROWS):
+            sums = sums + abs(block(A, (i, j), sums))
+        most = np.maximum(most, over_rows(np.add, sums))
+    return largest(most)
+
+
+@inline
+def divide(A, exponent):
+    """A = A / 2^exponent, in two steps, each of which is in range."""
+    half = exponent // 2
+    first, second = A.dtype.type(2.0**-half), A.dtype.type(2.0 ** (half - exponent))
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] = A[i, j] * first * second
+
+
+@inline
+def put(A, source, m):
+    """Copy matrix ``m`` of a batch into scratch; what lies beyond it stays as it is."""
+    n = source.shape[1]
+    lanes = LANES64 if A.itemsize == 8 else LANES32
+    whole = n // lanes * lanes
+    for i in range(n):
+        for j in range(0, whole, lanes):
+            store(A, (i, j), row(source, (m, i, j), tile(A.dtype.type(0), 1, 1)))
+        for j in range(whole, n):
+            A[i, j] = source[m, i, j]
+
+
+@inline
+def get(target, m, A):
+    """Copy a matrix out of scratch, to ``m`` of a batch."""
+    n = target.shape[1]
+    lanes = LANES64 if A.itemsize == 8 else LANES32
+    whole = n // lanes * lanes
+    for i in range(n):
+        for j in range(0, whole, lanes):
+            store(target, (m, i, j), row(A, (i, j), tile(A.dtype.type(0), 1, 1)))
+        for j in range(whole, n):
+            target[m, i, j] = A[i, j]

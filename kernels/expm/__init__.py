@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import errors, target
-from . import blocks as whole_batches
+from . import blocks, cpu
 
 
 def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
@@ -42,8 +42,22 @@ def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
             raise ValueError(f"expm: t has shape {tuple(t.shape)}, expected (T,)")
         times = t[None]
     n = a.shape[-1]
-    out = Expm.apply(a.reshape(-1, n, n), times)
+    out = exponentials(a.reshape(-1, n, n), times)
     return out.reshape(a.shape if t is None else (*a.shape[:-2], *out.shape[1:]))
+
+
+def differentiated(*tensors: Tensor) -> bool:
+    """Whether anything may ask for a derivative: without, a call is spared the 30 microseconds of a ``Function``."""
+    return (
+        any(tensor.requires_grad for tensor in tensors)
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()  # as autograd.Function itself asks
+    )
+
+
+def exponentials(a: Tensor, t: Tensor) -> Tensor:
+    """``expm`` of ``a`` ``(B, n, n)`` at ``t`` ``(1 or B, T)``, ``(B, T, n, n)``."""
+    return Expm.apply(a, t) if differentiated(a, t) else _kernel(a, t)
 
 
 @torch.library.custom_op("isoloss::expm", mutates_args=())
@@ -53,7 +67,11 @@ def _kernel(a: Tensor, t: Tensor) -> Tensor:
         from . import gpu
 
         return gpu.expm(a, t)
-    return whole_batches.expm(a, t)
+    if a.device.type == "cpu":
+        if (reason := target.numba_missing()) is None:
+            return cpu.expm(a, t)
+        target.say_once(f"expm: PyTorch in place of the tile kernels: {reason}")
+    return blocks.expm(a, t)
 
 
 @_kernel.register_fake
@@ -103,7 +121,7 @@ class Expm(torch.autograd.Function):
         return grad_a, grad_t
 
 
-def blocks(a: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+def augmented(a: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
     """``[[a, c e], [0, a]]`` ``(B, 2n, 2n)`` and ``c`` ``(B, 1, 1)``, a power of two: ``c e`` no larger than ``a``.
 
     A function of this matrix holds ``c`` times its Fréchet derivative at ``a`` in the direction ``e`` in the upper
@@ -123,5 +141,5 @@ def blocks(a: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
 def frechet(a: Tensor, e: Tensor) -> Tensor:
     """Fréchet derivatives ``(B, n, n)`` of the exponential at ``a`` in the directions ``e``, both ``(B, n, n)``."""
     n = a.shape[-1]
-    block, c = blocks(a, e)
-    return Expm.apply(block, a.new_ones(1, 1))[:, 0, :n, n:] / c
+    block, c = augmented(a, e)
+    return exponentials(block, a.new_ones(1, 1))[:, 0, :n, n:] / c

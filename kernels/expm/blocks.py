@@ -44,21 +44,20 @@ def _taylor(c: Tensor, a, a2, a3, a6) -> Tensor:
 
 
 def _block(a: Tensor, t: Tensor) -> Tensor:
-    a2, a3, a6, alpha = _powers(a)
     size = _norm(a)
-    # powers that overflow: scale first, by the exponent of the norm
-    first = torch.where(alpha.isfinite() | ~size.isfinite(), torch.zeros_like(size), torch.frexp(size).exponent.to(a))
-    if first.any():
-        a = torch.ldexp(a, -first[:, None, None])
-        a2, a3, a6, alpha = _powers(a)
-    theta = tables.REACH[a.dtype][18]
-    s = (torch.log2(alpha[:, None] * t.abs() / theta).ceil() + first[:, None]).clamp(min=0.0)
-    s = torch.where(s.isfinite(), s, torch.zeros_like(s))  # NaN comes out as it is
-    c = torch.ldexp(t.expand(s.shape), first[:, None] - s)
+    # where powers would leave the range: scale first, by the exponent of the norm
+    shift = torch.where((size > tables.LIMIT[a.dtype]) & size.isfinite(), torch.frexp(size).exponent.to(a), 0.0)
+    a = torch.ldexp(a, -shift[:, None, None])
+    a2, a3, a6, alpha = _powers(a)
+    shift = shift[:, None]
+    s = (alpha / tables.REACH[a.dtype][18]).log2()[:, None] + t.abs().log2() + shift
+    s = torch.where(shift > 0, s.maximum(shift + torch.frexp(t).exponent), s).ceil().clamp(min=0.0)
+    s = torch.where(s.isfinite(), s, 0.0)  # not finite comes out as it is
+    c = torch.ldexp(t.expand(s.shape), shift - s)
     out = _taylor(c[..., None, None], *(p[:, None] for p in (a, a2, a3, a6)))
-    while (open := s > 0).any():
-        part = out[open]
-        out[open] = part @ part
+    while (more := s > 0).any():
+        part = out[more]
+        out[more] = part @ part
         s = s - 1
     return out
 

@@ -44,3 +44,6 @@ REACH = {
     torch.float64: {4: 3.40e-4, 8: 4.99e-2, 18: 1.09},
     torch.float32: {4: 5.12e-2, 8: 5.80e-1, 18: 3.01},
 }
+
+# The largest norm whose sixth power and its inverse are well in range; larger matrices are scaled before.
+LIMIT = {torch.float64: 2.0**160, torch.float32: 2.0**14}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import errors, target
-from ..expm import blocks, expm, frechet
+from ..expm import augmented, differentiated, expm, frechet
 from . import reference
 
 
@@ -32,7 +32,7 @@ def logm(a: Tensor, *, check: bool = True) -> Tensor:
         kernels/logm/README.md; derivative: Higham (2008), *Functions of Matrices*, Thm. 3.6.
     """
     errors.check_square("logm", "a", a)
-    return Logm.apply(a, check)
+    return logarithms(a, check)
 
 
 def polar_log(g: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,6 +56,11 @@ def polar_log(g: Tensor) -> tuple[Tensor, Tensor]:
     """
     errors.check_square("polar_log", "g", g)
     return PolarLog.apply(g)
+
+
+def logarithms(a: Tensor, check: bool) -> Tensor:
+    """``logm`` without the checks of its argument."""
+    return Logm.apply(a, check) if differentiated(a) else _logm_kernel(a, check)
 
 
 @torch.library.custom_op("isoloss::logm", mutates_args=())
@@ -124,8 +129,8 @@ class Logm(torch.autograd.Function):
 def _frechet(a: Tensor, e: Tensor) -> Tensor:
     """Fréchet derivatives ``(..., n, n)`` of the logarithm at ``a`` in the directions ``e``."""
     n = a.shape[-1]
-    block, c = blocks(a.reshape(-1, n, n), e.reshape(-1, n, n))
-    return (Logm.apply(block, False)[:, :n, n:] / c).reshape(a.shape)
+    block, c = augmented(a.reshape(-1, n, n), e.reshape(-1, n, n))
+    return (logarithms(block, False)[:, :n, n:] / c).reshape(a.shape)
 
 
 @torch.library.custom_op("isoloss::polar_log", mutates_args=())
