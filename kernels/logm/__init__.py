@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import errors, target
 from ..expm import augmented, differentiated, expm, frechet
-from . import reference
+from . import cpu, reference
 
 
 def logm(a: Tensor, *, check: bool = True) -> Tensor:
@@ -91,6 +91,9 @@ def _run(a: Tensor) -> Tensor:
 
 
 def _run_on_cpu(a: Tensor) -> Tensor:
+    if (reason := target.numba_missing()) is None:
+        return cpu.logm(a.cpu()).to(a.device)
+    target.say_once(f"logm: one matrix after the other in place of the tile kernels: {reason}")
     return torch.as_tensor(reference.logm(a.cpu().numpy())).to(a)
 
 

@@ -16,24 +16,18 @@ NODES = 8
 ROOTS = 1100  # more than any double needs
 
 
-def eigenvalue_on_axis(form: np.ndarray, exact: bool) -> bool:
-    """Whether a real Schur form ``(n, n)`` has an eigenvalue on the closed negative real axis, up to rounding.
+def eigenvalue_on_axis(form: np.ndarray, tolerance: float) -> bool:
+    """Whether a real Schur form ``(n, n)`` has an eigenvalue on the closed negative real axis.
 
-    Up to rounding: a change of the form by ``n u ‖form‖`` can put one there.  With ``exact`` the form is that of a
-    triangular matrix, whose eigenvalues are its diagonal, and nothing is rounded.
+    Or would have after a change of its numbers by ``tolerance``: ``n u ‖form‖`` where it comes from rounded operations,
+    0 for a triangular matrix, whose eigenvalues are its diagonal.
     """
-    n = len(form)
-    tolerance = 0.0 if exact else n * np.finfo(np.float64).eps * np.linalg.norm(form)
     i = 0
-    while i < n:
-        if i + 1 < n and form[i + 1, i] != 0:
-            if form[i, i] <= tolerance and min(abs(form[i, i + 1]), abs(form[i + 1, i])) <= tolerance:
-                return True
-            i += 2
-        else:
-            if form[i, i] <= tolerance:
-                return True
-            i += 1
+    while i < len(form):
+        pair = i + 1 < len(form) and form[i + 1, i] != 0
+        if form[i, i] <= tolerance and not (pair and min(abs(form[i, i + 1]), abs(form[i + 1, i])) > tolerance):
+            return True
+        i += 2 if pair else 1
     return False
 
 
@@ -60,8 +54,9 @@ def principal_log(a: np.ndarray) -> np.ndarray | None:
     a = np.ldexp(a, -exponent)
     near = np.linalg.norm(a - eye, 1) < 0.5
     form, basis = scipy.linalg.schur(a - eye if near else a, output="real")
-    exact = not (np.tril(a, -1).any() and np.triu(a, 1).any())
-    if not near and eigenvalue_on_axis(form, exact):
+    triangular = not (np.tril(a, -1).any() and np.triu(a, 1).any())
+    tolerance = 0.0 if triangular else len(a) * np.finfo(np.float64).eps * np.linalg.norm(form)
+    if not near and eigenvalue_on_axis(form, tolerance):
         return None
     form, basis = scipy.linalg.rsf2csf(form, basis)
     e = form if near else form - eye
