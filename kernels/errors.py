@@ -43,7 +43,7 @@ def refuse_entries(where: str, none: Tensor, why: str, instead: str) -> None:
         return
     indices = torch.nonzero(none)
     named = ", ".join(str(tuple(index)) for index in indices[:5].tolist()) + (", …" if len(indices) > 5 else "")
-    which = f"{len(indices)} of {none.numel()} matrices, at {named}," if none.dim() else "the matrix"
+    which = f"{len(indices)} of {none.numel()} matrices, at {named}, have" if none.dim() else "the matrix has"
     raise NoPrincipalLogarithm(f"{where}: {which} {why}; {instead}", indices)
 
 

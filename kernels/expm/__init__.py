@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,7 @@ def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
             raise ValueError(f"expm: t has shape {tuple(t.shape)}, expected (T,)")
         times = t[None]
     n = a.shape[-1]
-    out = exponentials(a.reshape(-1, n, n), times)
+    out = exponentials(a.reshape(math.prod(a.shape[:-2]), n, n), times)
     return out.reshape(a.shape if t is None else (*a.shape[:-2], *out.shape[1:]))
 
 

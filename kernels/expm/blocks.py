@@ -44,11 +44,13 @@ def _taylor(c: Tensor, a, a2, a3, a6) -> Tensor:
 
 
 def _block(a: Tensor, t: Tensor) -> Tensor:
-    size = _norm(a)
-    # where powers would leave the range: scale first, by the exponent of the norm
-    shift = torch.where((size > tables.LIMIT[a.dtype]) & size.isfinite(), torch.frexp(size).exponent.to(a), 0.0)
-    a = torch.ldexp(a, -shift[:, None, None])
-    a2, a3, a6, alpha = _powers(a)
+    powers = _powers(a)
+    overflow = ~powers[2].isfinite().all(-1).all(-1) & a.isfinite().all(-1).all(-1)
+    shift = torch.where(overflow, torch.frexp(_norm(a)).exponent.to(a), 0.0)
+    if overflow.any():  # scale first
+        a = torch.ldexp(a, -shift[:, None, None])
+        powers = _powers(a)
+    a2, a3, a6, alpha = powers
     shift = shift[:, None]
     s = (alpha / tables.REACH[a.dtype][18]).log2()[:, None] + t.abs().log2() + shift
     s = torch.where(shift > 0, s.maximum(shift + torch.frexp(t).exponent), s).ceil().clamp(min=0.0)

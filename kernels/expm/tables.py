@@ -45,5 +45,5 @@ REACH = {
     torch.float32: {4: 5.12e-2, 8: 5.80e-1, 18: 3.01},
 }
 
-# The largest norm whose sixth power and its inverse are well in range; larger matrices are scaled before.
+# A norm whose sixth power is in range: beyond, powers may overflow, and the matrix is scaled before.
 LIMIT = {torch.float64: 2.0**160, torch.float32: 2.0**14}

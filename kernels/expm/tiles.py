@@ -108,10 +108,15 @@ def exponentials(start, stop, a, t, out):
         if m != now:
             put(A, a, m)
             size = float(norm(A))
-            now, powers, shift = m, 1, math.frexp(size)[1] if limit < size < math.inf else 0
-            if shift:
-                divide(A, shift)
-                size = float(norm(A))
+            now, powers, shift = m, 1, 0
+            if limit < size < math.inf:
+                product(A2, A, A, n)
+                product(A3, A2, A, n)
+                product(A6, A3, A3, n)
+                if not norm(A6) < math.inf:  # scale first
+                    shift = math.frexp(size)[1]
+                    divide(A, shift)
+                    size = float(norm(A))
         reach = math.ldexp(size * abs(time), shift)
         c, squarings = math.ldexp(time, shift), 0
         if powers == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -58,6 +60,11 @@ def polar_log(g: Tensor) -> tuple[Tensor, Tensor]:
     return PolarLog.apply(g)
 
 
+def _stack(a: Tensor) -> Tensor:
+    """``(B, n, n)``."""
+    return a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:])
+
+
 def logarithms(a: Tensor, check: bool) -> Tensor:
     """``logm`` without the checks of its argument."""
     return Logm.apply(a, check) if differentiated(a) else _logm_kernel(a, check)
@@ -66,12 +73,12 @@ def logarithms(a: Tensor, check: bool) -> Tensor:
 @torch.library.custom_op("isoloss::logm", mutates_args=())
 def _logm_kernel(a: Tensor, check: bool) -> Tensor:
     """NaN or, with ``check``, an error where there is no principal logarithm."""
-    out = _run(a.detach().reshape(-1, *a.shape[-2:])).reshape(a.shape)
+    out = _run(_stack(a.detach())).reshape(a.shape)
     if check:
         errors.refuse_entries(
             "logm",
             out.isnan().flatten(-2).any(-1),
-            "have no real principal logarithm: an eigenvalue is zero or on the negative real axis, or an entry is not "
+            "no real principal logarithm: an eigenvalue is zero or on the negative real axis, or an entry is not "
             "finite",
             "with check=False these are NaN, and polar_log has real logarithms wherever the determinant is positive",
         )
@@ -132,19 +139,20 @@ class Logm(torch.autograd.Function):
 def _frechet(a: Tensor, e: Tensor) -> Tensor:
     """Fréchet derivatives ``(..., n, n)`` of the logarithm at ``a`` in the directions ``e``."""
     n = a.shape[-1]
-    block, c = augmented(a.reshape(-1, n, n), e.reshape(-1, n, n))
+    block, c = augmented(_stack(a), _stack(e))
     return (logarithms(block, False)[:, :n, n:] / c).reshape(a.shape)
 
 
 @torch.library.custom_op("isoloss::polar_log", mutates_args=())
 def _polar_log_kernel(g: Tensor) -> tuple[Tensor, Tensor]:
     """An error where ``det g > 0`` does not hold."""
-    flat = g.detach().reshape(-1, *g.shape[-2:])
-    logs = [torch.as_tensor(log).to(g).reshape(g.shape) for log in reference.polar_log(flat.cpu().numpy())]
+    logs = [
+        torch.as_tensor(log).to(g).reshape(g.shape) for log in reference.polar_log(_stack(g.detach()).cpu().numpy())
+    ]
     errors.refuse_entries(
         "polar_log",
         logs[0].isnan().flatten(-2).any(-1),
-        "have no logarithm of the orthogonal factor: the determinant is not positive, or an entry is not finite",
+        "no logarithm of the orthogonal factor: the determinant is not positive, or an entry is not finite",
         "no curve in the group leads from the identity to them",
     )
     return logs[0], logs[1]
@@ -180,9 +188,8 @@ class PolarLog(torch.autograd.Function):
     def backward(ctx, grad_q, grad_p):
         """Of ``log_p = log(gᵀg)/2`` and ``log_q = log(g exp(-log_p))``, each by its adjoint."""
         g, log_p = ctx.saved_tensors
-        n = g.shape[-1]
         inverse = expm(-log_p)
         q_adjoint = _frechet((g @ inverse).mT, grad_q)
-        p_adjoint = grad_p - frechet(-log_p.reshape(-1, n, n), (g.mT @ q_adjoint).reshape(-1, n, n)).reshape(g.shape)
+        p_adjoint = grad_p - frechet(_stack(-log_p), _stack(g.mT @ q_adjoint)).reshape(g.shape)
         square_adjoint = _frechet(g.mT @ g, p_adjoint) / 2
         return q_adjoint @ inverse + g @ (square_adjoint + square_adjoint.mT)
