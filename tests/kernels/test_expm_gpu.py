@@ -33,7 +33,7 @@ def test_hard_matrices(launched, name, dtype):
 
 
 @pytest.mark.parametrize("norm", [1e-8, 1e-3, 0.04, 0.5, 1.0, 30.0, 1e3])
-@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 16, 33, 64, 65])
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 16, 33, 64, 65, 129])
 def test_sizes_and_norms(launched, n, norm):
     """On both sides of every degree's reach, with and without padding, several matrices a program and one."""
     a = torch.tensor(np.stack([gaussian(n, norm, name) for name in "ab"]))
@@ -46,7 +46,7 @@ def test_sizes_and_norms(launched, n, norm):
                 assert error(ours, exact) <= 100 * unit * (1 + norm)
 
 
-@pytest.mark.parametrize("n", [5, 12])
+@pytest.mark.parametrize("n", [5, 12, pytest.param(66, marks=pytest.mark.slow)])
 def test_no_matrix_knows_its_neighbours(launched, n):
     """One that needs scaling, one that overflows, NaN and infinity beside ordinary ones: the same bits as alone."""
     a = torch.tensor(np.stack([gaussian(n, norm) for norm in (1.0, 1e-9, 200.0, 0.03, 1.0, 1.0, 5.0, 1.0, 2.0, 1.0)]))
@@ -58,7 +58,7 @@ def test_no_matrix_knows_its_neighbours(launched, n):
     assert together[[0, 1, 2, 3, 4, 6, 9]].isfinite().all()
 
 
-@pytest.mark.parametrize("n", [4, 16])
+@pytest.mark.parametrize("n", [4, 16, pytest.param(100, marks=pytest.mark.slow)])
 def test_points_of_a_curve(launched, n):
     a = torch.tensor(np.stack([gaussian(n, norm) for norm in (1e-8, 1.0, 300.0)]))
     t = torch.tensor([[0.0, 1.0, 0.3, -0.5, 1e-9]], dtype=torch.float64)
@@ -91,7 +91,7 @@ def test_strides_and_alignment(launched):
     assert launched(gpu.expm, a[:0], ONE.double()).shape == (0, 1, 6, 6)
 
 
-@pytest.mark.parametrize("n", [3, 8, 11])
+@pytest.mark.parametrize("n", [3, 8, 11, 67])
 def test_nothing_is_written_outside(launched, n):
     a = torch.tensor(np.stack([gaussian(n, 1.0, f"{k}") for k in range(3)]))
     t = torch.tensor([[0.5, 1.0]], dtype=torch.float64)
