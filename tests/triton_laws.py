@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from kernels.expm import gpu as expm_gpu
+from kernels.logm import gpu_scratch
 from kernels.spec import aligned
 from kernels.target import gpu
 from kernels.triton_ops import log2_above, multiple, norm, power_of_two
@@ -60,3 +61,10 @@ def guarded_expm(a, t, sentinel):
     out = room[512 : 512 + size].view(a.shape[0], t.shape[1], *a.shape[1:])
     expm_gpu.launch(aligned(a), aligned(t), out, gpu(a.device))()
     return out, bool((room[:512] == sentinel).all() and (room[512 + size :] == sentinel).all())
+
+
+def logm_in_memory(a):
+    """Logarithms and status by the kernel for larger matrices, for float64 of any size up to its own."""
+    out, status = torch.empty_like(a), torch.full((len(a),), -1, dtype=torch.int32, device=a.device)
+    gpu_scratch.launch(aligned(a), out, status, gpu(a.device))()
+    return out, status

@@ -1,200 +1,47 @@
-"""Principal logarithms by one Triton kernel: inverse scaling and squaring, one program a matrix, all in float64.
-
-B matrices, n the order, N the order padded with zeros.  Square roots are taken until the matrix is near the identity,
-then ``log x = 2 atanh((x - I)(x + I)⁻¹)``.  A root is a Denman–Beavers iteration in product form (Higham 2008,
-*Functions of Matrices*, eq. (6.29)) with these changes:
-
-1. Only ``x`` and the product ``m`` are kept, ``m → I``; the scaling by the determinant is a power of two.
-2. Once ``m`` is within ``NEAR`` of the identity there are no more inverses: ``x m^(-1/2)`` by products.
-3. The inverse is by Gauss–Jordan elimination in place, with pivots and without exchanges of rows.
-4. Each root is squared and compared.  Where that shows more than rounding — turns by nearly π, ill-conditioned or
-   graded matrices, those with no logarithm — the status says that another route has to decide.
-"""
+"""Logarithms on GPUs, one launch a call: in registers up to n = 64, over global memory up to 128."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
 from .. import target
 from ..spec import Launch, Spec, Variant, aligned
-from ..triton_ops import log2_above, multiple, norm, power_of_two, product
-
-LARGEST = 64  # order of a matrix that one program can hold
-DONE, REFUSED, LEFT = 0, 1, 2  # status: a logarithm; none, as an entry is not finite; to be decided by another route
-
-NEAR = tl.constexpr(0.4)  # norm of m - I from which products alone converge, and of x - I at which roots end
-LAST = tl.constexpr(2e-6)  # norm of m - I whose third power is below rounding
-STEPS = tl.constexpr(25)  # of one root: the condition number 1e16 takes 12
-ROOTS = tl.constexpr(60)
-# Residual of a root, relative to its square, up to which the logarithm is as accurate as SciPy's or 1e-13, and
-# float32's as accurate as its rounding: over random matrices of every kind in tests/cases.py the error was at most 400
-# times the residual.
-RESIDUAL64, RESIDUAL32 = tl.constexpr(5e-14), tl.constexpr(1e-10)
-LN2 = tl.constexpr(math.log(2))
+from . import gpu_registers, gpu_scratch
 
 
-@triton.jit
-def _inverse(m, n, N: tl.constexpr, PRECISION: tl.constexpr):
-    """The inverse of the leading ``(n, n)`` of ``m``, and about log2 of the determinant's size.
-
-    Step k solves for unknown k by the row of the largest pivot that is left and puts that equation in its place.
-    """
-    place = tl.arange(0, N)
-    chosen = place  # the row that step k has taken
-    log_det = tl.full((), 0.0, tl.float32)
-    used = place >= n
-    for k in tl.range(0, n, num_stages=1):
-        column = tl.sum(tl.where(place[None, :] == k, m, 0.0), 1)
-        j = tl.argmax(tl.where(used, -1.0, tl.abs(column)), 0)
-        pivots = tl.sum(tl.where(place[:, None] == j, m, 0.0), 0)
-        pivot = tl.sum(tl.where(place == k, pivots, 0.0), 0)
-        pivots = tl.where(place == k, 1.0, pivots) / pivot
-        column = tl.where(place == j, 0.0, column)
-        rest = tl.where(place[None, :] == k, 0.0, m) - column[:, None] * pivots[None, :]
-        m = tl.where(place[:, None] == j, pivots[None, :], rest)
-        chosen = tl.where(place == k, j, chosen)
-        used = used | (place == j)
-        log_det += log2_above(tl.abs(pivot))
-    exchange = tl.where(chosen[:, None] == place[None, :], 1.0, 0.0).to(m.dtype)
-    return product(exchange, product(m, exchange, PRECISION), PRECISION), log_det
-
-
-@triton.jit
-def _inverse_root(d, eye, PRECISION: tl.constexpr):
-    """``(I + d)^(-1/2)`` up to the third power of ``d``."""
-    return multiple(eye, 1.0, d.dtype) - d * 0.5 + product(d, d, PRECISION) * 0.375
-
-
-@triton.jit
-def _root(x, eye, n, N: tl.constexpr, PRECISION: tl.constexpr):
-    """The principal square root, or anything where the iteration does not converge."""
-    m = x
-    away = norm(m - multiple(eye, 1.0, x.dtype), 0)
-    steps = 0
-    while (away > LAST) & (steps < STEPS):
-        if away > NEAR:
-            inverse, log_det = _inverse(m, n, N, PRECISION)
-            scale = tl.where(away > 0.9, tl.floor(0.5 - log_det / (2 * n)), 0.0)
-            scale = tl.minimum(tl.maximum(scale, -250.0), 250.0).to(tl.int32)
-            up, down = power_of_two(scale, x.dtype), power_of_two(-scale, x.dtype)
-            x = product(x, tl.where(eye, up * 0.5, 0.0) + inverse * (down * 0.5), PRECISION)
-            m = multiple(eye, 0.5, x.dtype) + m * (up * up * 0.25) + inverse * (down * down * 0.25)
-        else:
-            p = _inverse_root(m - multiple(eye, 1.0, x.dtype), eye, PRECISION)
-            x = product(x, p, PRECISION)
-            m = product(m, product(p, p, PRECISION), PRECISION)
-        away = norm(m - multiple(eye, 1.0, x.dtype), 0)
-        steps += 1
-    return product(x, _inverse_root(m - multiple(eye, 1.0, x.dtype), eye, PRECISION), PRECISION)
-
-
-@triton.jit
-def _near_log(x, eye, PRECISION: tl.constexpr):
-    """The logarithm of a matrix within ``NEAR`` of the identity, to relative accuracy."""
-    z = (x - multiple(eye, 1.0, x.dtype)) * 0.5
-    # w = z (I + z)⁻¹, the inverse as (I - z)(I + z²)(I + z⁴)(I + z⁸)(I + z¹⁶)
-    w = z - product(z, z, PRECISION)
-    power = z
-    for _ in tl.range(0, 4, num_stages=1):
-        power = product(power, power, PRECISION)
-        w += product(w, power, PRECISION)
-    # 2 w Σ v^j / (2j + 1), v = w², two terms at a time from j = 15 down
-    v = product(w, w, PRECISION)
-    v2 = product(v, v, PRECISION)
-    total = multiple(eye, 2 / 29, x.dtype) + v * (2 / 31)
-    odd = tl.full((), 27.0, x.dtype)
-    for _ in tl.range(0, 7, num_stages=1):
-        total = product(total, v2, PRECISION)
-        total += tl.where(eye, 2.0 / (odd - 2), 0.0) + v * (2.0 / odd)
-        odd -= 4
-    return product(w, total, PRECISION)
-
-
-@triton.jit
-def _logm_kernel(
-    a_ptr,  # (batch, n, n)
-    out_ptr,  # (batch, n, n)
-    status_ptr,  # (batch,)
-    n,
-    N: tl.constexpr,
-    RESIDUAL: tl.constexpr,
-):
-    PRECISION: tl.constexpr = "ieee"
-    matrix = tl.program_id(0).to(tl.int64)
-    row, col = tl.arange(0, N)[:, None], tl.arange(0, N)[None, :]
-    inside = (row < n) & (col < n)
-    place = matrix * n * n + row * n + col
-    eye = (row == col) & (row < n)
-
-    x = tl.load(a_ptr + place, mask=inside, other=0.0).to(tl.float64)
-    size = norm(x, 0)
-    finite = size < float("inf")
-    # out of the way of overflow, and only then: near the identity nothing may be rounded
-    far = finite & ((size > 2.0**32) | (size < 2.0**-32))
-    exponent = tl.where(far, tl.ceil(log2_above(size)), 0.0)
-    exponent = tl.minimum(tl.maximum(exponent, -1000.0), 1000.0).to(tl.int32)
-    x *= power_of_two(-exponent, tl.float64)
-
-    good = finite
-    roots = tl.full((), 0, tl.int32)
-    while good & (norm(x - multiple(eye, 1.0, tl.float64), 0) > NEAR):
-        root = _root(x, eye, n, N, PRECISION)
-        missing = norm(product(root, root, PRECISION) - x, 0)
-        roots += 1
-        good = (missing <= norm(x, 0) * RESIDUAL) & (roots < ROOTS)
-        x = root
-    log = _near_log(x, eye, PRECISION) * power_of_two(roots, tl.float64)
-    log += tl.where(eye, exponent.to(tl.float64) * LN2, 0.0)
-    good = good & (norm(log, 0) < float("inf"))
-    tl.store(out_ptr + place, tl.where(good, log, float("nan")), mask=inside)
-    tl.store(status_ptr + matrix, tl.where(good, 0, tl.where(finite, 2, 1)))
-
-
-def launch(a: Tensor, out: Tensor, status: Tensor, gpu: target.Gpu) -> Launch:
-    """The call that writes logarithms into ``out``, NaN where ``status`` is not ``DONE``.
-
-    Args:
-        a: ``(B, n, n)`` float32 or float64, n at most ``LARGEST``.
-        out: ``(B, n, n)`` like ``a``.
-        status: ``(B,)`` int32.
-        gpu: what it is for.
-
-    Returns:
-        The launch, not yet run.
-    """
-    batch, n = a.shape[0], a.shape[-1]
-    order = max(triton.next_power_of_2(n), target.smallest_dot(gpu, torch.float64), 8)
-    residual = RESIDUAL64 if a.dtype == torch.float64 else RESIDUAL32
-    return Launch(
-        _logm_kernel,
-        (batch,),
-        {"a_ptr": a, "out_ptr": out, "status_ptr": status, "n": n},
-        {"N": order, "RESIDUAL": residual.value},
-        num_warps={8: 1, 16: 1, 32: 4, 64: 8}[order],
-    )
+def in_registers(n: int, gpu: target.Gpu) -> bool:
+    """Does one program hold a matrix of order ``n``?  At 64 the compiler for sm_80 doubles branches, and spills."""
+    return n <= (32 if gpu.arch == 80 else gpu_registers.ORDER)
 
 
 def logm(a: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithms ``(B, n, n)`` of ``a`` ``(B, n, n)``, and which entries ``(B,)`` another route has to decide.
 
-    Those that have none for certain are NaN, those left to decide too; all are left where n is above ``LARGEST``.
+    Those that have none for certain are NaN, those left to decide too; all are left where n is above 128.
     """
+    status = torch.full((a.shape[0],), gpu_registers.LEFT.value, dtype=torch.int32, device=a.device)
     out = torch.full_like(a, math.nan, memory_format=torch.contiguous_format)
-    status = torch.full((a.shape[0],), LEFT, dtype=torch.int32, device=a.device)
-    if out.numel() and a.shape[-1] <= LARGEST:
-        launch(aligned(a), out, status, target.gpu(a.device))()
-    return out, status == LEFT
+    if out.numel() and a.shape[-1] <= gpu_scratch.ORDER:
+        gpu = target.gpu(a.device)
+        if in_registers(a.shape[-1], gpu):
+            gpu_registers.launch(aligned(a), out, status, gpu)()
+        else:
+            wide = torch.empty_like(out, dtype=torch.float64)
+            gpu_scratch.launch(aligned(a.double()), wide, status, gpu, a.dtype)()
+            out.copy_(wide)
+    return out, status == gpu_registers.LEFT.value
 
 
 def _example(variant: Variant, gpu: target.Gpu) -> Launch:
     n = variant.sizes["n"]
     a = torch.empty(10_000, n, n, dtype=variant.dtype, device="meta")
-    return launch(a, torch.empty_like(a), a.new_empty(len(a), dtype=torch.int32), gpu)
+    status = a.new_empty(len(a), dtype=torch.int32)
+    if in_registers(n, gpu):
+        return gpu_registers.launch(a, torch.empty_like(a), status, gpu)
+    return gpu_scratch.launch(a.double(), torch.empty_like(a, dtype=torch.float64), status, gpu, a.dtype)
 
 
 def _flops(variant: Variant) -> float:
@@ -203,6 +50,7 @@ def _flops(variant: Variant) -> float:
 
 
 def _bytes(variant: Variant) -> float:
+    """The matrix and its logarithm."""
     return 2 * variant.sizes["n"] ** 2 * variant.dtype.itemsize
 
 
@@ -212,7 +60,7 @@ SPECS = (
         tuple(
             Variant(dtype, {"n": n}, precision="float64")
             for dtype in (torch.float64, torch.float32)
-            for n in (8, 16, 32, 64)
+            for n in (8, 16, 32, 64, 128)
         ),
         _example,
         _flops,

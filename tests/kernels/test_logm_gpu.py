@@ -11,6 +11,8 @@ from cases import LOGM, NO_LOG, gaussian, rotation, spd
 
 pytest.importorskip("triton")
 
+import triton_laws
+
 import kernels
 from kernels.logm import gpu
 
@@ -86,7 +88,19 @@ def test_the_exponential_of_the_logarithm(launched, n):
     assert error(out[0], scipy.linalg.logm(a[0].float().double().numpy())) <= 1e-7
 
 
-def test_sizes_beyond_one_program_are_left(launched):
-    out, left = launched(gpu.logm, torch.eye(gpu.LARGEST + 1)[None])
+@pytest.mark.parametrize("n", [3, pytest.param(66, marks=SLOW)])
+def test_matrices_in_memory(launched, n):
+    """The kernel for larger matrices, at a size that the interpreter can do."""
+    ordinary = [scipy.linalg.expm(gaussian(n, norm)) for norm in (1e-9, 2.0)]
+    a = torch.tensor(np.stack([ordinary[0], rotation(n, 1e-5), ordinary[1], -np.eye(n), np.full((n, n), np.inf)]))
+    out, status = launched(triton_laws.logm_in_memory, a)
+    assert status.tolist() == [0, 2, 0, 2, 1]
+    assert out[[1, 3, 4]].isnan().all()
+    for k, norm in ((0, 1e-9), (2, 2.0)):
+        assert error(out[k], gaussian(n, norm)) <= 1e-13 + 1e-15 / norm  # the exponential is rounded beside I
+
+
+def test_sizes_beyond_memory_are_left(launched):
+    out, left = launched(gpu.logm, torch.eye(129)[None])
     assert left.all() and out.isnan().all()
     assert launched(gpu.logm, torch.ones(0, 3, 3))[0].shape == (0, 3, 3)
