@@ -18,6 +18,9 @@ from engine.report.chart import Chart
 CLAIMS = "claims.json"
 FIGURES = "figures"
 PAGE = "report.html"
+# beyond so many cells a table with the curves of all would not fit: their figure is drawn from some of the blocks
+MANY_CELLS = 100_000
+SOME_BLOCKS = 32
 
 
 def report(directory: Path) -> tuple[pa.Table, list[Path]]:
@@ -35,16 +38,17 @@ def report(directory: Path) -> tuple[pa.Table, list[Path]]:
     manifest = results.read_manifest(directory)
     config = manifest["config"]
     claims = read_claims(directory)
-    table = results.load(directory)
     if parts := config["sweep"].get("sweeps"):
+        table = results.load(directory)
         drawn = [
             replace(chart, name=f"{name}-{chart.name}", title=f"{name}: {chart.title}")
             for name in parts
-            for chart in charts(results.load(directory / name), directory / name)
+            for chart in charts(directory / name, rows_of(directory / name))
         ]
         heading, tables = summary.heading_of_series(config, claims), []
     else:
-        drawn = charts(table, directory)
+        table = rows_of(directory)
+        drawn = charts(directory, table)
         heading, tables = summary.heading(table, config), summary.summaries(table)
     (directory / FIGURES).mkdir(exist_ok=True)
     figures = [png.draw(chart, directory / FIGURES / f"{chart.name}.png") for chart in drawn]
@@ -54,10 +58,38 @@ def report(directory: Path) -> tuple[pa.Table, list[Path]]:
     return table, figures
 
 
-def charts(table: pa.Table, directory: Path) -> list[Chart]:
-    """The figures a sweep asks for, of those that its rows have something for."""
+def rows_of(directory: Path) -> pa.Table:
+    """All rows of a sweep; of one with very many cells without the columns that are lists."""
+    manifest = results.read_manifest(directory)
+    if manifest.get("cells", 0) <= MANY_CELLS:
+        return results.load(directory)
+    return results.load(directory, [name for name, kind in manifest["columns"].items() if not kind.startswith("list")])
+
+
+def some_rows(directory: Path) -> pa.Table:
+    """The rows of some blocks, all columns."""
+    places = sorted({place.path for place in results.stored(directory).values()})
+    every = max(1, len(places) // SOME_BLOCKS)
+    return pa.concat_tables(results.without_controls(results.read_file(path)) for path in places[::every])
+
+
+def charts(directory: Path, table: pa.Table) -> list[Chart]:
+    """The figures a sweep asks for, of those that its rows have something for.
+
+    Args:
+        directory: its results directory.
+        table: its rows, with or without the columns that are lists.
+
+    Returns:
+        Their descriptions.
+    """
     config = results.read_manifest(directory)["config"]
-    made = (members("report.figure")[name].chart(table, config) for name in config["sweep"]["figures"])
+    whole = {name for name in table.column_names if pa.types.is_list(table.schema.field(name).type)}
+    made = []
+    for name in config["sweep"]["figures"]:
+        figure = members("report.figure")[name]
+        needs = set(getattr(figure, "LISTS", ()))
+        made.append(figure.chart(table if needs <= whole else some_rows(directory), config))
     return [chart for chart in made if chart is not None]
 
 

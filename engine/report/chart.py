@@ -29,6 +29,8 @@ class Axis:
     # positions and words, for categories at 0, 1, … or where a scale's own ticks would say less
     ticks: tuple[tuple[float, str], ...] = ()
     categories: bool = False
+    # from, to; None: as far as the points go
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from engine.report.chart import INK, TONES, Chart, Panel, Series
 INK_COLOR, FAINT = TONES[INK], "#dfe3e8"
 PANEL_INCHES = (3.6, 3.3)
 DPI = 160
+LETTERS_PER_INCH = 15
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -63,7 +64,12 @@ def draw(chart: Chart, path: Path) -> Path:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 entries.setdefault(label, handle)
         if len(entries) > 1:
-            figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(len(entries), 6))
+            # as many side by side as fit, each as wide as the longest, in letters
+            fit = int(figure.get_figwidth() * LETTERS_PER_INCH / (max(map(len, entries)) + 6))
+            columns = max(1, min(len(entries), fit))
+            legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+            for handle in legend.legend_handles:
+                handle.set_alpha(1)
         figure.savefig(path, metadata={"Software": "isoloss"})
     return path
 
@@ -83,6 +89,8 @@ def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
             getattr(ax, f"set_{axis}ticks")(positions, words)
             if setting.categories:
                 getattr(ax, f"set_{axis}lim")(positions[0] - 0.5, positions[-1] + 0.5)
+        if setting.limits:
+            getattr(ax, f"set_{axis}lim")(setting.limits)
     ax.set_title(panel.title)
     for series in panel.series:
         if np.isfinite(series.y).any():

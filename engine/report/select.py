@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,24 +13,36 @@ from engine.types import AXES
 
 
 def rows(table: pa.Table, **where: Any) -> pa.Table:
-    """The rows whose columns have these values; None means null, a tuple any of its values."""
+    """The rows whose columns have these values; None means null, a tuple any of its values.
+
+    A column that the sweep does not have is null throughout.
+    """
+    masks = []
     for name, value in where.items():
+        if name not in table.column_names:
+            if value is not None:
+                return table.slice(0, 0)
+            continue
         column = table[name]
         if value is None:
-            mask = pc.is_null(column)
+            masks.append(pc.is_null(column))
         elif isinstance(value, tuple):
-            mask = pc.is_in(column, value_set=pa.array(value, column.type), skip_nulls=False)
+            masks.append(pc.is_in(column, value_set=pa.array(value, column.type), skip_nulls=False))
         else:
-            mask = pc.equal(column, pa.scalar(value, column.type))
-        table = table.filter(mask)
-    return table
+            masks.append(pc.equal(column, pa.scalar(value, column.type)))
+    return _filter(table, masks)
 
 
 def measured(table: pa.Table, *names: str) -> pa.Table:
-    """The rows that have a number in each of the columns."""
-    for name in names:
-        table = table.filter(pc.is_valid(table[name]))
-    return table
+    """The rows that have a number in each of the columns, none where the sweep lacks one."""
+    if not set(names) <= set(table.column_names):
+        return table.slice(0, 0)
+    return _filter(table, [pc.is_valid(table[name]) for name in names])
+
+
+def _filter(table: pa.Table, masks: list) -> pa.Table:
+    """The rows that every mask lets through, copied once."""
+    return table.filter(reduce(pc.and_kleene, masks)) if masks else table
 
 
 def array(table: pa.Table, name: str) -> np.ndarray:
@@ -38,7 +51,9 @@ def array(table: pa.Table, name: str) -> np.ndarray:
 
 
 def values(table: pa.Table, name: str) -> list:
-    """The distinct values of a column in ascending order, null left out."""
+    """The distinct values of a column in ascending order, null left out; none of a column that there is not."""
+    if name not in table.column_names:
+        return []
     return sorted(value for value in pc.unique(table[name]).to_pylist() if value is not None)
 
 

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 
 from engine.report.chart import UNITS
 from engine.report.select import array, measured, rows, values
+from engine.results import BASE_COLUMNS
 
 LINES = 24  # of a table in the terminal; the page has all
 FACTORS = 5  # columns of rescaling factors
+COLUMNS = 6  # of a measure's table
 ALIGNMENTS = ("none", "permutation", "rescaling", "both")
 
 
@@ -32,22 +34,24 @@ class Table:
 def summaries(table: pa.Table) -> list[Table]:
     """What is worth a look, in the order in which a reader asks; what the sweep did not measure is left out."""
     train = rows(table, measure=None, split="train")
-    made = (_rescaled(train), *_aligned(train), _curves(train), _without(table))
+    # where there are pairs, what the measures add to them is told by the claims
+    measures = [] if train.num_rows else _measured(table)
+    made = (_rescaled(train), *_aligned(train), _curves(train), *measures, _without(table))
     return [found for found in made if found is not None]
 
 
 def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
     """What was measured, in a sentence."""
-    minima = rows(table, measure=None).group_by(
-        ["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False
-    )
-    reached = minima.aggregate([("reached", "min")])["reached_min"]
-    count = len(reached)
-    return (
-        f"{table.num_rows} rows, {count} minima of {config['data']['name']}"
-        f" ({pc.sum(reached).as_py() or 0} within the gradient tolerance), {UNITS[config['loss']]},"
-        f" {config['precision']}; the tables are of the training split"
-    )
+    told = [f"{table.num_rows} rows"]
+    pairs = rows(table, measure=None)
+    if pairs.num_rows:
+        minima = pairs.group_by(["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False)
+        reached = minima.aggregate([("reached", "min")])["reached_min"]
+        within = pc.sum(reached).as_py() or 0
+        told.append(f"{len(reached)} minima of {config['data']['name']} ({within} within the gradient tolerance)")
+    if measures := values(table, "measure"):
+        told.append(f"measures {', '.join(measures)}")
+    return f"{', '.join(told)}; {UNITS[config['loss']]}, {config['precision']}, training split"
 
 
 def heading_of_series(config: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]) -> str:
@@ -173,6 +177,34 @@ def _curves(table: pa.Table) -> Table | None:
     if not told:
         return None
     return Table("Curves: largest change of the loss along any", ["pairs", "path", "number", "change"], told)
+
+
+def _measured(table: pa.Table) -> list[Table]:
+    """The medians of what each of the sweep's own measures found, by architecture."""
+    made = []
+    for measure in values(table, "measure"):
+        part = rows(table, measure=measure)
+        own = [
+            field.name
+            for field in part.schema
+            if field.name not in BASE_COLUMNS
+            and (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
+            and part[field.name].null_count < part.num_rows
+        ]
+        varied, architectures = _architectures(part)
+        # what does not fit is in the report's run table
+        own = own[: max(1, COLUMNS - len(varied))]
+        told = []
+        for architecture in architectures:
+            some = rows(part, **architecture)
+            medians = [array(measured(some, name), name) for name in own]
+            told.append([
+                *(str(architecture[axis]) for axis in varied),
+                *(number(float(np.median(found))) if len(found) else "–" for found in medians),
+            ])
+        words = [name.replace("_", " ") for name in own]
+        made.append(Table(f"Measure {measure}: medians", [*varied, *words], told))
+    return made
 
 
 def _without(table: pa.Table) -> Table | None:

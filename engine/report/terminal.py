@@ -12,6 +12,7 @@ from rich.text import Text
 from engine.report.summary import LINES, Table
 
 LEFT = ("claim", "reason", "path", "pairs", "verdict", "control", "predicted", "measured", "activation")
+LONG = ("claim", "reason")
 VERDICTS = {"holds": "green", "fails": "bold red", "not applicable": "yellow"}
 
 
@@ -25,7 +26,7 @@ def show(heading: str, tables: Sequence[Table], console: Console | None = None) 
         shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in table.head:
             left = name in LEFT
-            shown.add_column(Text(name), justify="left" if left else "right", overflow="fold", no_wrap=not left)
+            shown.add_column(Text(name), justify="left" if left else "right", overflow="fold", no_wrap=name not in LONG)
         for row in table.rows[:LINES]:
             shown.add_row(*(Text(printable(cell), style=VERDICTS.get(cell, "")) for cell in row))
         console.print(Text(table.title, style="bold"))

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import report_case
 
+from engine import config
 from engine.discovery import members
 from engine.report import png
 from engine.report.chart import MARKS, Axis, Chart, Panel, Series
@@ -94,3 +95,10 @@ def test_hostile_words_and_every_mark_are_drawn_as_they_are(tmp_path):
 
 def test_logarithmic_ticks_are_plain_letters():
     assert [png.power_of_ten(10.0**n) for n in (-17, -3, -1, 0, 3, 4)] == ["10⁻¹⁷", "10⁻³", "0.1", "1", "1000", "10⁴"]
+
+
+@pytest.mark.parametrize("name", config.sweeps())
+def test_every_sweep_names_figures_that_there_are(name):
+    sweep = config.read([f"+sweep={name}"]).sweep
+    assert set(sweep.figures) <= FIGURES.keys()
+    assert sweep.figures or sweep.sweeps

@@ -18,6 +18,7 @@ RELATIONS = {
     "transformed": "GL twin",
     "independent": "independent minima",
 }
+LISTS = ("t", "loss")
 SYMMETRY_TONE = 3
 SIZES = {"none": 3.2, "rescaling": 2.3, "permutation": 1.6, "both": 1.0}
 PAIRS = 2  # of each kind in a cell that can be chosen

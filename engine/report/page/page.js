@@ -8,7 +8,7 @@ const INK = "#1f2933", SOFT = "#52606d", FAINT = "#e4e7eb";
 const decode = (column) => (column.codes ? column.codes.map((code) => column.values[code]) : column.values);
 
 // plotly reads some HTML in its texts
-const plain = (words) => String(words).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const plain = (words) => String(words).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("\n", "<br>");
 
 const number = (value) => {
   if (value === null || value === undefined) return "–";
@@ -135,6 +135,7 @@ const axis = (described, extra) => {
     Object.assign(made, { tickmode: "array", tickvals: described.ticks.map((t) => t[0]), ticktext: described.ticks.map((t) => plain(t[1])) });
     delete made.dtick;
   }
+  if (described.limits) made.range = described.limits;
   if (described.categories) made.range = [-0.5, described.ticks.length - 0.5];
   return made;
 };

@@ -10,7 +10,7 @@ import pyarrow as pa
 import wandb
 
 from engine import results
-from engine.report import CLAIMS, PAGE, read_claims
+from engine.report import CLAIMS, PAGE, read_claims, rows_of, some_rows
 from engine.report.figure import curves
 from engine.report.select import scalars
 from engine.tracking.wandb import account
@@ -65,10 +65,11 @@ class Runs:
         """Log the table, the curves, the figures and the page of the whole sweep; yields after each."""
         if self.run is None:
             self.run = self._start("report")
-        table = results.load(self.directory)
+        table = rows_of(self.directory)
         self.run.log({"results": as_table(scalars(table))})
         yield
-        if lines := curve_points(table, self.manifest["config"]):
+        with_curves = table if "t" in table.column_names else some_rows(self.directory)
+        if lines := curve_points(with_curves, self.manifest["config"]):
             self.run.log({"curves": as_table(pa.Table.from_pylist(lines))})
         if claims := read_claims(self.directory):
             self.run.log({Path(CLAIMS).stem: as_table(pa.Table.from_pylist(claims))})
