@@ -20,13 +20,11 @@ def _say_once(reason: str) -> None:
     log.info("path_loss: PyTorch in place of compiled kernels: %s", reason)
 
 
-def _implementation(name: str, precision: str | None, x: Tensor, y: Tensor, *layers: Sequence[Tensor] | None):
+def _implementation(name: str, precision: str | None, x: Tensor, y: Tensor):
     """The function ``name`` that evaluates these tensors."""
     precision = precision or errors.PRECISIONS[0]
     errors.check_choice(name, "precision", precision, errors.PRECISIONS)
-    by_data = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
-    by_layers = torch.is_grad_enabled() and any(layer.requires_grad for stack in layers if stack for layer in stack)
-    if by_data or (by_layers and x.is_cuda):
+    if torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
         return getattr(blocks, name)
     reason = target.gpu_missing(x.device) if x.is_cuda else cpu.unfit(x)
     if reason:
@@ -81,7 +79,7 @@ def curve_loss(
     """
     losses = _names("curve_loss", loss)
     _checked("curve_loss", weights, biases, x, y, activation, losses, axes=2)
-    values = _implementation("curve_loss", precision, x, y, weights, biases)(
+    values = _implementation("curve_loss", precision, x, y)(
         weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses
     )
     return values[0] if isinstance(loss, str) else tuple(values)
@@ -115,7 +113,7 @@ def network_loss(
     """
     losses = _names("network_loss", loss)
     _checked("network_loss", weights, biases, x, y, activation, losses)
-    values = _implementation("curve_loss", precision, x, y, weights, biases)(
+    values = _implementation("curve_loss", precision, x, y)(
         [w[:, None] for w in weights],
         x,
         y,
@@ -171,7 +169,7 @@ def path_loss(
     pairs = weights_a[0].shape[0]
     if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
         raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
-    values = _implementation("path_loss", precision, x, y, weights_a, weights_b, biases_a, biases_b, [t])(
+    values = _implementation("path_loss", precision, x, y)(
         weights_a,
         weights_b,
         x,

@@ -1,8 +1,11 @@
-"""Derivatives of what the tile kernels compute: the backward pass evaluates the networks again."""
+"""Derivatives of what kernels compute: the backward pass evaluates the networks again."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
+from . import blocks
 
 
 class Losses(torch.autograd.Function):
@@ -43,3 +46,80 @@ class Losses(torch.autograd.Function):
         for i, slope in zip(wanted, found, strict=True):
             slopes[i] = slope
         return (None, None, None, None, *slopes)
+
+
+def curve_loss(evaluate, slopes, weights, x, y, *, biases, **options) -> list[Tensor]:
+    """Losses ``(P, T)`` at explicit weights, with derivatives where they are wanted.
+
+    Args:
+        evaluate: makes them from ``weights, biases, x, y``.
+        slopes: makes gradients by weights and biases from the same and the gradients by the losses.
+        weights: layer i ``(P, T, d_{i+1}, d_i)``.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` labels.
+        biases: layer i ``(P, T, d_{i+1})``, or None.
+        **options: for all of them.
+
+    Returns:
+        A tensor for each loss.
+    """
+    layers = len(weights)
+
+    def split(tensors):
+        return tensors[:layers], tensors[layers:] or None
+
+    def plain(*tensors):
+        weights, biases = split(tensors)
+        return blocks.curve_loss(weights, x, y, biases=biases, **options)
+
+    return _differentiable(
+        lambda *tensors: evaluate(*split(tensors), x, y, **options),
+        lambda tensors, upstream: slopes(*split(tensors), x, y, upstream, **options),
+        plain,
+        options["losses"],
+        (*weights, *(biases or ())),
+    )
+
+
+def path_loss(evaluate, slopes, weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -> list[Tensor]:
+    """Losses ``(P, T)`` on straight lines, with derivatives where they are wanted.
+
+    Args:
+        evaluate: makes them from ``t, weights_a, weights_b, biases_a, biases_b, x, y``.
+        slopes: makes gradients by ``t``, weights and biases from the same and the gradients by the losses.
+        weights_a: layer i ``(P, d_{i+1}, d_i)``.
+        weights_b: the same shapes.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` labels.
+        t: ``(P, T)``.
+        biases_a: layer i ``(P, d_{i+1})``, or None.
+        biases_b: the same shapes.
+        **options: for all of them.
+
+    Returns:
+        A tensor for each loss.
+    """
+    layers, biased = len(weights_a), biases_a is not None
+
+    def split(tensors):
+        t, *ends = tensors
+        ends = [ends[i : i + layers] for i in range(0, len(ends), layers)]
+        return t, *ends, *(() if biased else (None, None))
+
+    def plain(*tensors):
+        t, weights_a, weights_b, biases_a, biases_b = split(tensors)
+        return blocks.path_loss(weights_a, weights_b, x, y, t, biases_a=biases_a, biases_b=biases_b, **options)
+
+    return _differentiable(
+        lambda *tensors: evaluate(*split(tensors), x, y, **options),
+        lambda tensors, upstream: slopes(*split(tensors), x, y, upstream, **options),
+        plain,
+        options["losses"],
+        (t, *weights_a, *weights_b, *(biases_a or ()), *(biases_b or ())),
+    )
+
+
+def _differentiable(evaluate, slopes, plain, losses, tensors) -> list[Tensor]:
+    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return evaluate(*tensors)
+    return list(Losses.apply(evaluate, slopes, plain, [loss == "error_rate" for loss in losses], *tensors))

@@ -94,3 +94,53 @@ def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, activation, 
 
     points = [point(i) for i in range(t.shape[1])]
     return [torch.stack([values[k] for values in points], dim=1) for k in range(len(losses))]
+
+
+def curve_slopes(weights, biases, x, y, upstream, *, activation, skip, losses) -> list[Tensor]:
+    """Gradients by weights and biases from those by the losses ``(P, T)``: a point and a block of samples at a time."""
+    layers = (*weights, *(biases or ()))
+    slopes = [torch.empty_like(layer) for layer in layers]
+    for i in range(weights[0].shape[1]):
+        at = [layer[:, i] for layer in layers]
+        found = _slopes(at, len(weights), x, y, [u[:, i] for u in upstream], activation, skip, losses)
+        for slope, part in zip(slopes, found, strict=True):
+            slope[:, i] = part
+    return slopes
+
+
+def path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, *, activation, skip, losses):
+    """Gradients by ``t``, weights and biases of lines from those by the losses, like ``curve_slopes``."""
+    ends = list(zip((*weights_a, *(biases_a or ())), (*weights_b, *(biases_b or ())), strict=True))
+    slopes_t = torch.zeros(t.shape, dtype=t.dtype, device=t.device)
+    slopes_a, slopes_b = ([torch.zeros_like(layer) for layer in layers] for layers in zip(*ends, strict=True))
+    for i in range(t.shape[1]):
+        s = [t[:, i].reshape(-1, *[1] * (a.dim() - 1)) for a, _ in ends]
+        at = [(1 - s) * a + s * b for s, (a, b) in zip(s, ends, strict=True)]
+        found = _slopes(at, len(weights_a), x, y, [u[:, i] for u in upstream], activation, skip, losses)
+        for k, (slope, (a, b)) in enumerate(zip(found, ends, strict=True)):
+            slopes_a[k] += (1 - s[k]) * slope
+            slopes_b[k] += s[k] * slope
+            slopes_t[:, i] += (slope * (b - a)).flatten(1).sum(1)
+    count = len(weights_a)
+    parts = (slopes_a[:count], slopes_b[:count], slopes_a[count:], slopes_b[count:])
+    return [slopes_t, *(slope for part in parts for slope in part)]
+
+
+def _slopes(layers, count: int, x, y, upstream, activation, skip, losses) -> list[Tensor]:
+    """Gradients of stacks of ``P`` networks, ``count`` weights and then biases, from those by their losses ``(P,)``."""
+    leaves = [layer.detach().requires_grad_() for layer in layers]
+    weights, biases = leaves[:count], leaves[count:]
+    slopes = [torch.zeros_like(leaf) for leaf in leaves]
+    smooth = [(loss, u) for loss, u in zip(losses, upstream, strict=True) if loss != "error_rate"]
+    for start in range(0, x.shape[0], SAMPLES) if smooth else ():
+        part = slice(start, start + SAMPLES)
+        with torch.enable_grad():
+            first = x[part] @ weights[0].mT
+            if biases:
+                first = first + biases[0][:, None]
+            z = forward(first, x[part], weights[1:], biases[1:] or None, activation, skip)
+            factors = [u * scale(loss, x.shape[0], z.shape[-1]) for loss, u in smooth]
+            total = sum((loss_sums(z, y[part], loss) * f).sum() for (loss, _), f in zip(smooth, factors, strict=True))
+        for slope, found in zip(slopes, torch.autograd.grad(total, leaves), strict=True):
+            slope += found
+    return slopes

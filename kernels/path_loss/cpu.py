@@ -8,8 +8,7 @@ from torch import Tensor
 
 from .. import errors, target
 from ..threads import over_batch
-from . import blocks
-from .autograd import Losses
+from . import autograd
 from .blocks import scale
 from .layout import TAIL, Layout, Samples, padded
 
@@ -107,31 +106,9 @@ def part_of(layers, piece: slice):
     return None if layers is None else [layer[piece] for layer in layers]
 
 
-def differentiable(evaluate, slopes, plain, losses, tensors) -> list[Tensor]:
-    """``evaluate(*tensors)``, with derivatives where they are wanted."""
-    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
-        return evaluate(*tensors)
-    return list(Losses.apply(evaluate, slopes, plain, [loss == "error_rate" for loss in losses], *tensors))
-
-
 def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
     """Losses ``(P, T)`` at explicit weights."""
-    layers = len(weights)
-
-    def split(tensors):
-        return tensors[:layers], tensors[layers:] or None
-
-    def evaluate(*tensors):
-        return _curve_values(*split(tensors), x, y, **options)
-
-    def slopes(tensors, upstream):
-        return _curve_slopes(*split(tensors), x, y, upstream, **options)
-
-    def plain(*tensors):
-        weights, biases = split(tensors)
-        return blocks.curve_loss(weights, x, y, biases=biases, **options)
-
-    return differentiable(evaluate, slopes, plain, options["losses"], (*weights, *(biases or ())))
+    return autograd.curve_loss(_curve_values, _curve_slopes, weights, x, y, biases=biases, **options)
 
 
 def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
@@ -166,25 +143,8 @@ def _curve_slopes(weights, biases, x, y, upstream, **options) -> list[Tensor]:
 
 def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -> list[Tensor]:
     """Losses ``(P, T)`` on straight lines at ``t`` ``(P, T)``."""
-    layers, biased = len(weights_a), biases_a is not None
-
-    def split(tensors):
-        t, *ends = tensors
-        ends = [ends[i : i + layers] for i in range(0, len(ends), layers)]
-        return t, *ends, *(() if biased else (None, None))
-
-    def evaluate(*tensors):
-        return _path_values(*split(tensors), x, y, **options)
-
-    def slopes(tensors, upstream):
-        return _path_slopes(*split(tensors), x, y, upstream, **options)
-
-    def plain(*tensors):
-        t, weights_a, weights_b, biases_a, biases_b = split(tensors)
-        return blocks.path_loss(weights_a, weights_b, x, y, t, biases_a=biases_a, biases_b=biases_b, **options)
-
-    tensors = (t, *weights_a, *weights_b, *(biases_a or ()), *(biases_b or ()))
-    return differentiable(evaluate, slopes, plain, options["losses"], tensors)
+    ends = {"biases_a": biases_a, "biases_b": biases_b}
+    return autograd.path_loss(_path_values, _path_slopes, weights_a, weights_b, x, y, t, **ends, **options)
 
 
 def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> list[Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from .. import target
 from ..spec import Launch, Spec, Variant, aligned
 from ..target import Gpu
+from . import autograd, blocks
 from .blocks import scale
 from .gpu_layers import layers_kernel
 from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
@@ -375,14 +376,25 @@ class Task:
         return values
 
 
-def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, activation, skip, losses, precision):
+def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, precision, **options):
     """Losses ``(P, T)`` on straight lines at ``t`` ``(T,)`` or ``(P, T)``, one tensor a name in ``losses``."""
+    evaluate = functools.partial(_path_values, precision=precision)
+    ends = {"biases_a": biases_a, "biases_b": biases_b}
+    return autograd.path_loss(evaluate, blocks.path_slopes, weights_a, weights_b, x, y, t, **ends, **options)
+
+
+def curve_loss(weights, x, y, *, biases, precision, **options):
+    """Losses ``(P, T)`` at explicit weights ``(P, T, d_{i+1}, d_i)``, one tensor a name in ``losses``."""
+    evaluate = functools.partial(_curve_values, precision=precision)
+    return autograd.curve_loss(evaluate, blocks.curve_slopes, weights, x, y, biases=biases, **options)
+
+
+def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, *, activation, skip, losses, precision):
     layers = map(_aligned, (weights_a, biases_a, weights_b, biases_b))
     return Task(*layers, *_data(x, y), aligned(t), activation, skip, losses, precision, target.gpu(x.device)).run()
 
 
-def curve_loss(weights, x, y, *, biases, activation, skip, losses, precision):
-    """Losses ``(P, T)`` at explicit weights ``(P, T, d_{i+1}, d_i)``, one tensor a name in ``losses``."""
+def _curve_values(weights, biases, x, y, *, activation, skip, losses, precision):
     layers = (_aligned(weights), _aligned(biases), None, None)
     return Task(*layers, *_data(x, y), None, activation, skip, losses, precision, target.gpu(x.device)).run()
 

@@ -8,8 +8,9 @@ import torch
 
 pytest.importorskip("triton")
 
+import kernels
 from kernels import errors, target
-from kernels.path_loss import gpu, reference
+from kernels.path_loss import autograd, blocks, gpu, reference
 
 F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 
@@ -219,3 +220,58 @@ def test_the_range_of_labels_is_read_again_only_after_a_change():
     y[1] = -2
     assert errors._remembered_range(y) == (-2, 7)
     assert errors._remembered_range(torch.tensor([5])) == (5, 5)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("losses", [("cross_entropy", "error_rate", "sse"), ("error_rate",)], ids=str)
+def test_gradients_recomputed_block_by_block_are_those_of_the_whole(monkeypatch, biased, losses):
+    """The backward pass of the Triton kernels, in which no Triton runs."""
+    monkeypatch.setattr(blocks, "SAMPLES", 7)
+    widths = [4, 6, 6, 3]
+    (wa, ba), (wb, bb) = stack((2,), widths, 0, bias=biased), stack((2,), widths, 1, bias=biased)
+    x, y = data(20, widths)
+    t = torch.tensor([[0.3, 0.6, 0.1], [0.0, 1.0, 0.2]], dtype=F64)
+    upstream = [torch.randn(2, 3, generator=torch.Generator().manual_seed(i), dtype=F64) for i in range(3)]
+    options = {"activation": "tanh", "skip": 0.5, "losses": losses}
+    tensors = (t, *wa, *wb, *(ba or ()), *(bb or ()))
+    for tensor in tensors:
+        tensor.requires_grad_()
+
+    def value(t, weights_a, weights_b, biases_a, biases_b, x, y, **options):
+        return blocks.path_loss(weights_a, weights_b, x, y, t, biases_a=biases_a, biases_b=biases_b, **options)
+
+    def gradients(values):
+        total = sum((v * u).sum() for v, u in zip(values, upstream, strict=False) if v.requires_grad)
+        return torch.autograd.grad(total, tensors) if torch.is_tensor(total) else [torch.zeros_like(s) for s in tensors]
+
+    whole = gradients(value(t, wa, wb, ba, bb, x, y, **options))
+    ours = autograd.path_loss(value, blocks.path_slopes, wa, wb, x, y, t, biases_a=ba, biases_b=bb, **options)
+    for mine, theirs in zip(gradients(ours), whole, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+
+    lines = [
+        (1 - t[:, :, None, None]) * a[:, None] + t[:, :, None, None] * b[:, None] for a, b in zip(wa, wb, strict=True)
+    ]
+    tensors = [line.detach().requires_grad_() for line in lines]
+    whole = gradients(blocks.curve_loss(tensors, x, y, biases=None, **options))
+    ours = autograd.curve_loss(
+        lambda weights, biases, x, y, **options: blocks.curve_loss(weights, x, y, biases=biases, **options),
+        blocks.curve_slopes, tensors, x, y, biases=None, **options,
+    )  # fmt: skip
+    for mine, theirs in zip(gradients(ours), whole, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_derivatives_on_a_device():
+    widths = [3, 5, 5, 3]
+    x, y = (tensor.cuda() for tensor in data(9, widths))
+    tensors = [tensor.cuda().requires_grad_() for seed in (0, 1) for tensor in stack((2,), widths, seed)[0]]
+    t = torch.tensor([0.3, 0.6], dtype=F64, device="cuda", requires_grad=True)
+
+    def value(t, *weights):
+        return kernels.path_loss(weights[:3], weights[3:], x, y, t, activation="tanh", loss="cross_entropy")
+
+    assert torch.autograd.gradcheck(value, [t, *tensors], fast_mode=True)
+    assert torch.autograd.gradgradcheck(value, [t, *tensors], fast_mode=True)
