@@ -118,6 +118,28 @@ def activate(z, NAME: tl.constexpr):
 
 
 @triton.jit
+def bend(z, NAME: tl.constexpr):
+    """``σ'(z)``, at a kink as PyTorch has it."""
+    if NAME == "relu":
+        return tl.where(z <= 0, 0.0, 1.0).to(z.dtype)
+    elif NAME == "leaky_relu":
+        return tl.where(z > 0, tl.full(z.shape, 1, z.dtype), tl.full(z.shape, 0.01, z.dtype))
+    elif NAME == "relu_squared":
+        return 2 * tl.where(z <= 0, 0.0, z)
+    elif NAME == "tanh":
+        a = tanh(z)
+        return 1 - a * a
+    elif NAME == "sigmoid":
+        a = 1 / (1 + tl.exp(-z))
+        return a * (1 - a)
+    elif NAME == "gelu":
+        return 0.5 * (1 + tl.erf(z * 0.7071067811865476)) + z * (0.3989422804014327 * tl.exp(-0.5 * z * z))
+    else:
+        tl.static_assert(NAME == "linear", "unknown activation")
+        return tl.full(z.shape, 1, z.dtype)
+
+
+@triton.jit
 def no_outputs(ROWS: tl.constexpr, ACC: tl.constexpr):
     """State of ``ROWS`` samples of which no output was seen: what ``see_outputs`` updates and ``add_losses`` reads.
 

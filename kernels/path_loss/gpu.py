@@ -24,6 +24,7 @@ from ..target import Gpu
 from . import autograd, blocks
 from .blocks import scale
 from .gpu_layers import layers_kernel
+from .gpu_slopes import slopes_kernel
 from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
 
 PRODUCTS = {"3xtf32": "tf32x3", "ieee": "ieee", "tf32": "tf32"}  # what Triton calls our precisions
@@ -52,6 +53,14 @@ LAYERS = {
     "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 4), 128: (128, 8)},
     "float64": {16: (64, 8), 32: (64, 8), 64: (64, 8), 128: (32, 8)},
     "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
+}
+# The same for gradients; what is missing is left to PyTorch.
+SLOPES = {
+    "tf32x3": {16: (64, 4), 32: (64, 8), 64: (32, 8)},
+    "ieee": {16: (64, 4), 32: (32, 8)},
+    "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 8)},
+    "float64": {16: (64, 4), 32: (64, 8), 64: (64, 8)},
+    "half": {},
 }
 WHOLE = {("float64", 128)}  # of these only networks that need no masks
 TILES = {
@@ -223,6 +232,44 @@ class Task:
         fields = zip(*ends, self.widths[:-1], self.widths[1:], self.starts[:-1], strict=True)
         return _constant(tuple(field for layer in fields for field in layer), torch.int64, self.x.device)
 
+    @property
+    def _arguments(self) -> dict:
+        """What all kernels that evaluate networks are told when they run."""
+        return {
+            "table_ptr": self.table,
+            "x_ptr": self.x,
+            "y_ptr": self.y,
+            "t_ptr": self.t,
+            "skip_ptr": _constant((float(self.skip),), torch.float64, self.x.device),
+            "items": self.pairs * self.points,
+            "points": self.points,
+            "t_stride": self.points if self.line and self.t.dim() == 2 else 0,
+            "samples": self.x.shape[0],
+            "layers": len(self.weights),
+        }
+
+    @property
+    def _constants(self) -> dict:
+        """What they are compiled for."""
+        return {
+            "CP": self.classes,
+            "BK": self.plan.inputs,
+            "ACTIVATION": self.activation,
+            "LINE": self.line,
+            "BIASED": self.biases is not None,
+            "SKIP": self.skip != 0,
+            "LABELS": not self.y.is_floating_point(),
+            "ACC": TL[self.sum_dtype],
+            **{name: name in self.kept for name in ("SQUARED", "CROSS")},
+        }
+
+    @property
+    def _held(self) -> dict:
+        """And those that hold activations."""
+        width = self.plan.outputs
+        masked = any(w != width for w in self.widths[1:-1]) or self.widths[0] % self.plan.inputs != 0
+        return {"H": width, "MASKED": masked, "SKIP_LAST": self.skips_last, "PRECISION": self.product}
+
     def launches(self, sums: Tensor) -> Iterator[Launch]:
         """What to launch, in order, on tensors of the task's device.
 
@@ -232,34 +279,9 @@ class Task:
         Yields:
             The launches; they share scratch, so that each must run before the next.
         """
-        arguments = {
-            "table_ptr": self.table,
-            "x_ptr": self.x,
-            "y_ptr": self.y,
-            "t_ptr": self.t,
-            "skip_ptr": _constant((float(self.skip),), torch.float64, self.x.device),
-            "sums_ptr": sums,
-            "items": self.pairs * self.points,
-            "points": self.points,
-            "t_stride": self.points if self.line and self.t.dim() == 2 else 0,
-            "samples": self.x.shape[0],
-            "blocks": self.blocks,
-            "layers": len(self.weights),
-        }
-        constants = {
-            "CP": self.classes,
-            "BK": self.plan.inputs,
-            "BN": self.plan.samples,
-            "ACTIVATION": self.activation,
-            "LINE": self.line,
-            "BIASED": self.biases is not None,
-            "ENDS": self.keeps_ends,
-            "SINGLE": self.single,
-            "SKIP": self.skip != 0,
-            "LABELS": not self.y.is_floating_point(),
-            "ACC": TL[self.sum_dtype],
-            **{name: name in self.kept for name in ("SQUARED", "CROSS", "ERROR")},
-        }
+        arguments = self._arguments | {"sums_ptr": sums, "blocks": self.blocks}
+        own = {"BN": self.plan.samples, "ENDS": self.keeps_ends, "SINGLE": self.single, "ERROR": "ERROR" in self.kept}
+        constants = self._constants | own
         launches = self._tiled if self.tiled else self._layers
         if not self.keeps_ends:
             yield from launches(arguments | {"ends_ptr": None, "pair_first": 0}, constants, 0, self.pairs)
@@ -277,12 +299,9 @@ class Task:
 
     def _layers(self, arguments, constants, first: int, count: int) -> list[Launch]:
         """Pairs ``first`` … by the kernel that holds their activations."""
-        width = self.plan.outputs
-        masked = any(w != width for w in self.widths[1:-1]) or self.widths[0] % self.plan.inputs != 0
-        own = {"H": width, "MASKED": masked, "SKIP_LAST": self.skips_last, "PRECISION": self.product}
         grid = (count * self.points, self.shares)
         arguments = arguments | {"item_first": first * self.points}
-        return [Launch(layers_kernel, grid, arguments, constants | own, self.plan.warps)]
+        return [Launch(layers_kernel, grid, arguments, constants | self._held, self.plan.warps)]
 
     def _tiled(self, arguments, constants, first: int, count: int) -> Iterator[Launch]:
         """Pairs ``first`` … by tiles, as many points at once as the scratch has room for.
@@ -363,6 +382,83 @@ class Task:
             tiles.warps,
         )
 
+    @property
+    def has_slopes(self) -> bool:
+        """Are there gradients by a kernel: of two layers or more that are held, and classes of one tile?"""
+        whole = self.widths[-1] <= self.classes and self.x.dtype in TL
+        return whole and not self.tiled and not self.single and self.plan.outputs in SLOPES[self.arithmetic]
+
+    def slopes_launch(self, slopes: Sequence[tuple[Tensor, Tensor | None]], factors: Tensor, first: int) -> Launch:
+        """Add gradients by weights and biases of items ``first`` … to ``slopes``.
+
+        Args:
+            slopes: layer by layer, ``(items here, d_{i+1}, d_i)`` and ``(items here, d_{i+1})``.
+            factors: ``(2, P T)``, what sums of squared errors and of cross entropies are multiplied with.
+            first: the item of the first gradient.
+        """
+        samples, warps = SLOPES[self.arithmetic][self.plan.outputs]
+        here, inner = len(slopes[0][0]), len(self.weights) - 1
+        one = inner * samples * self.plan.outputs * self.sum_dtype.itemsize
+        programs = max(1, min(here, 4 * self.gpu.processors, SCRATCH // one))
+        addresses = tuple(0 if s is None else s.data_ptr() for layer in slopes for s in layer)
+        arguments = self._arguments | {
+            "slopes_ptr": _constant(addresses, torch.int64, self.x.device),
+            "factors_ptr": factors,
+            "kept_ptr": self._scratch(programs, inner, samples, self.plan.outputs, dtype=self.sum_dtype),
+            "item_first": first,
+            "items_here": here,
+        }
+        constants = self._constants | self._held | {"BN": samples}
+        return Launch(slopes_kernel, (programs,), arguments, constants, warps)
+
+    def _factors(self, upstream: Sequence[Tensor]) -> Tensor:
+        """From gradients by the losses, ``(P, T)``."""
+        factors = torch.zeros(2, self.pairs * self.points, dtype=self.sum_dtype, device=self.x.device)
+        for loss, slope in zip(self.losses, upstream, strict=True):
+            if loss != "error_rate":
+                place = 1 if loss == "cross_entropy" else 0
+                factors[place] += slope.flatten() * scale(loss, self.x.shape[0], self.widths[-1])
+        return factors
+
+    def _room(self, items: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Zeros for the gradients of so many items."""
+        like = {"dtype": self.x.dtype, "device": self.x.device}
+        weights = [torch.zeros(items, out, into, **like) for into, out in pairwise(self.widths)]
+        biases = weights if self.biases is None else [torch.zeros(items, out, **like) for out in self.widths[1:]]
+        return [(w, None if b is w else b) for w, b in zip(weights, biases, strict=True)]
+
+    def curve_slopes(self, upstream: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients by weights and biases, from those by the losses ``(P, T)``."""
+        slopes = self._room(self.pairs * self.points)
+        if self.pairs * self.points:
+            self.slopes_launch(slopes, self._factors(upstream), 0)()
+        layers = [layer for layer in zip(*slopes, strict=True) if layer[0] is not None]
+        return [slope.unflatten(0, (self.pairs, self.points)) for layer in layers for slope in layer]
+
+    def path_slopes(self, upstream: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients by ``t``, weights and biases of lines, from those by the losses; some pairs at a time."""
+        factors, points = self._factors(upstream), self.points
+        ends = [(a, b) for a, b in zip(self.weights, self.weights_b, strict=True)]
+        ends += list(zip(self.biases or (), self.biases_b or (), strict=True))
+        found = [[torch.zeros_like(end) for end in both] for both in ends]
+        t = self.t.expand(self.pairs, points)
+        slopes_t = torch.zeros(self.pairs, points, dtype=t.dtype, device=t.device)
+        size = points * sum(out * (into + 1) for into, out in pairwise(self.widths)) * self.x.element_size()
+        together = max(1, SCRATCH // size)
+        for pair in range(0, self.pairs if points else 0, together):
+            part = slice(pair, min(pair + together, self.pairs))
+            slopes = self._room((part.stop - part.start) * points)
+            self.slopes_launch(slopes, factors, pair * points)()
+            layers = [s for layer in zip(*slopes, strict=True) if layer[0] is not None for s in layer]
+            for slope, (a, b), (by_a, by_b) in zip(layers, ends, found, strict=True):
+                slope = slope.unflatten(0, (-1, points)).flatten(2)
+                s = t[part, :, None]
+                by_a[part] = ((1 - s) * slope).sum(1).view_as(a[part])
+                by_b[part] = (s * slope).sum(1).view_as(b[part])
+                slopes_t[part] += (slope @ (b - a)[part].flatten(1)[:, :, None])[..., 0]
+        count = len(self.weights)
+        return [slopes_t, *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
+
     def run(self) -> list[Tensor]:
         """Evaluate; losses ``(P, T)``, one tensor a name in ``losses``."""
         values = [self.x.new_empty(self.pairs, self.points) for _ in self.losses]
@@ -376,27 +472,50 @@ class Task:
         return values
 
 
-def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, precision, **options):
+def path_loss(weights_a, weights_b, x, y, t, *, precision, **options):
     """Losses ``(P, T)`` on straight lines at ``t`` ``(T,)`` or ``(P, T)``, one tensor a name in ``losses``."""
-    evaluate = functools.partial(_path_values, precision=precision)
-    ends = {"biases_a": biases_a, "biases_b": biases_b}
-    return autograd.path_loss(evaluate, blocks.path_slopes, weights_a, weights_b, x, y, t, **ends, **options)
+
+    def evaluate(*tensors, **options):
+        return _line(*tensors, precision=precision, **options).run()
+
+    slopes = functools.partial(path_slopes, precision=precision)
+    return autograd.path_loss(evaluate, slopes, weights_a, weights_b, x, y, t, **options)
+
+
+def path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, *, precision, **options) -> list[Tensor]:
+    """Gradients by ``t``, weights and biases from those by the losses ``(P, T)``."""
+    tensors = (t, weights_a, weights_b, biases_a, biases_b, x, y)
+    task = _line(*tensors, precision=precision, **options)
+    return task.path_slopes(upstream) if task.has_slopes else blocks.path_slopes(*tensors, upstream, **options)
 
 
 def curve_loss(weights, x, y, *, biases, precision, **options):
     """Losses ``(P, T)`` at explicit weights ``(P, T, d_{i+1}, d_i)``, one tensor a name in ``losses``."""
-    evaluate = functools.partial(_curve_values, precision=precision)
-    return autograd.curve_loss(evaluate, blocks.curve_slopes, weights, x, y, biases=biases, **options)
+
+    def evaluate(*tensors, **options):
+        return _curve(*tensors, precision=precision, **options).run()
+
+    slopes = functools.partial(curve_slopes, precision=precision)
+    return autograd.curve_loss(evaluate, slopes, weights, x, y, biases=biases, **options)
 
 
-def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, *, activation, skip, losses, precision):
+def curve_slopes(weights, biases, x, y, upstream, *, precision, **options) -> list[Tensor]:
+    """Gradients by weights and biases from those by the losses ``(P, T)``."""
+    task = _curve(weights, biases, x, y, precision=precision, **options)
+    if task.has_slopes:
+        return task.curve_slopes(upstream)
+    return blocks.curve_slopes(weights, biases, x, y, upstream, **options)
+
+
+def _line(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> Task:
     layers = map(_aligned, (weights_a, biases_a, weights_b, biases_b))
-    return Task(*layers, *_data(x, y), aligned(t), activation, skip, losses, precision, target.gpu(x.device)).run()
+    return Task(*layers, *_data(x, y), aligned(t), gpu=target.gpu(x.device), **options)
 
 
-def _curve_values(weights, biases, x, y, *, activation, skip, losses, precision):
-    layers = (_aligned(weights), _aligned(biases), None, None)
-    return Task(*layers, *_data(x, y), None, activation, skip, losses, precision, target.gpu(x.device)).run()
+def _curve(weights, biases, x, y, **options) -> Task:
+    return Task(
+        _aligned(weights), _aligned(biases), None, None, *_data(x, y), None, gpu=target.gpu(x.device), **options
+    )
 
 
 def _aligned(layers: Sequence[Tensor] | None) -> list[Tensor] | None:
@@ -447,10 +566,17 @@ def _task(variant: Variant, gpu: Gpu) -> Task:
 def _spec(name: str, kernel, variants: Sequence[Variant]) -> Spec:
     def launch(variant: Variant, gpu: Gpu) -> Launch:
         task = _task(variant, gpu)
-        sums = torch.empty(1, task.shares, task.pairs * task.points, dtype=task.sum_dtype, device="meta")
+        items = task.pairs * task.points
+        if kernel is slopes_kernel:
+            factors = torch.empty(2, items, dtype=task.sum_dtype, device="meta")
+            return task.slopes_launch(task._room(items), factors, 0)
+        sums = torch.empty(1, task.shares, items, dtype=task.sum_dtype, device="meta")
         return next(launch for launch in task.launches(sums) if launch.kernel is kernel)
 
-    return Spec(name, tuple(variants), launch, _flops, _bytes)
+    def flops(variant: Variant) -> float:
+        return _flops(variant) * (3 if kernel is slopes_kernel else 1)
+
+    return Spec(name, tuple(variants), launch, flops, _bytes)
 
 
 def _flops(variant: Variant) -> float:
@@ -494,6 +620,16 @@ SPECS = (
             *_variants((256,), F32, "ieee", default=False),
             *_variants((256,), F32, "tf32", default=False),
             *_variants((256,), BF16, default=False),
+        ],
+    ),
+    _spec(
+        "path_loss_slopes",
+        slopes_kernel,
+        [
+            *_variants((7, 16, 32, 33, 64), F32, "tf32x3"),
+            *_variants((7, 16, 32, 33, 64), F64),
+            *_variants((16, 32), F32, "ieee", default=False),
+            *_variants((16, 32, 64), F32, "tf32", default=False),
         ],
     ),
     _spec("path_loss_mix", mix_kernel, [*_variants((256,), F32, "tf32x3"), *_variants((256,), F64)]),

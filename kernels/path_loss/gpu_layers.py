@@ -78,6 +78,62 @@ def rows(x, row, left, column, width, MASKED: tl.constexpr):
 
 
 @triton.jit
+def hidden_layers(table_ptr, x, a, b, kept, left, of, t, skip, layers, H: tl.constexpr, BK: tl.constexpr,
+                  BN: tl.constexpr, ACTIVATION: tl.constexpr, LINE: tl.constexpr, BIASED: tl.constexpr,
+                  ENDS: tl.constexpr, SKIP: tl.constexpr, MASKED: tl.constexpr, KEEP: tl.constexpr,
+                  PRECISION: tl.constexpr, DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
+    """What goes into the last layer, ``(BN, H)``, and what a skip would add to its outputs.
+
+    The first pre-activation comes from the ``left`` samples at ``x``, or if ENDS from those at ``a`` and ``b``; all
+    pre-activations go to ``kept``, ``(layers - 1, BN, H)``, if KEEP.
+    """
+    inputs = size(table_ptr, 0, 4)
+    width = size(table_ptr, 0, 5)
+    rn = tl.arange(0, BN)
+    rh = tl.arange(0, H)
+    rk = tl.arange(0, BK)
+    tile = rn[:, None] * H + rh[None, :]
+    if ENDS:
+        z = mixed(a, b, tile, rn[:, None] < left, t, True, True, ACC)
+    else:
+        z = tl.zeros((BN, H), ACC)
+        for k in tl.range(0, inputs, BK, num_stages=1):
+            w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, LINE, MASKED, DT, ACC)
+            z = product_add(rows(x, rn, left, k + rk, inputs, MASKED), w, z, PRECISION)
+        z += bias(table_ptr, 0, of, width, rh, t, BIASED, LINE, DT, ACC)[None, :]
+    if KEEP:
+        tl.store(kept + tile, z)
+    h = activate(z, ACTIVATION)
+    if MASKED:  # what a padded column makes of an infinite row would come back as NaN
+        h = tl.where(rh[None, :] < width, h, 0.0)
+    h = h.to(DT)
+    source = tl.zeros((BN, H), DT)
+    if SKIP:
+        source = rows(x, rn, left, rh, inputs, True)
+    before = inputs
+    for layer in tl.range(1, layers - 1, num_stages=1):
+        into = size(table_ptr, layer, 4)
+        out = size(table_ptr, layer, 5)
+        if not MASKED:
+            into = H
+            out = H
+        w = weights(table_ptr, layer, of, into, out, rh, rh, t, LINE, MASKED, DT, ACC)
+        z = product_add(h, w, tl.zeros((BN, H), ACC), PRECISION)
+        z += bias(table_ptr, layer, of, out, rh, t, BIASED, LINE, DT, ACC)[None, :]
+        if SKIP:
+            z = tl.where((layer % 2 == 1) & (before == out), z + skip * source.to(ACC), z)
+            source = tl.where(layer % 2 == 0, h, source)
+            before = into
+        if KEEP:
+            tl.store(kept + layer * BN * H + tile, z)
+        h = activate(z, ACTIVATION)
+        if MASKED:
+            h = tl.where(rh[None, :] < out, h, 0.0)
+        h = h.to(DT)
+    return h, source
+
+
+@triton.jit
 def store_sums(sums_ptr, sums, share, shares, item, items, SQUARED: tl.constexpr, CROSS: tl.constexpr,
                ERROR: tl.constexpr):  # fmt: skip
     """Store those sums that are asked for, in this order, to ``(…, shares, items)``."""
@@ -103,7 +159,7 @@ def layers_kernel(
     t_ptr,  # (T,) or (P, T)
     skip_ptr,  # (1,) float64
     ends_ptr,  # (pairs, 2, N, H): the first pre-activation at both ends, read if ENDS
-    sums_ptr,  # (3, splits, items): squared errors, cross entropies, wrong classes of a share of the samples
+    sums_ptr,  # (…, shares, items): of SQUARED errors, CROSS entropies, wrong classes (ERROR), those that are kept
     item_first,
     items,
     points,
@@ -131,7 +187,7 @@ def layers_kernel(
     PRECISION: tl.constexpr,
     ACC: tl.constexpr,
 ):
-    """Sums over a share of the samples of the losses of one item; sum ``k`` goes to ``sums[k, share, item]``."""
+    """Sums over a share of the samples of the losses of one item."""
     DT: tl.constexpr = x_ptr.dtype.element_ty
     item = item_first + tl.program_id(0).to(tl.int64)
     share = tl.program_id(1).to(tl.int64)
@@ -141,10 +197,10 @@ def layers_kernel(
     of = pair if LINE else item  # what the weights are stored by
     inputs = size(table_ptr, 0, 4)
     classes = size(table_ptr, layers - 1, 5)
+    rn = tl.arange(0, BN)
     rh = tl.arange(0, H)
     rk = tl.arange(0, BK)
     rc = tl.arange(0, CP)
-    rn = tl.arange(0, BN)
     zero = tl.zeros((BN,), ACC)
     sums = (zero, zero, zero)
     for block in tl.range(share * blocks, (share + 1) * blocks, disable_licm=True, num_stages=1):
@@ -154,42 +210,12 @@ def layers_kernel(
         h = tl.zeros((BN, H), DT)
         source = tl.zeros((BN, H), DT)
         if not SINGLE:
-            width = size(table_ptr, 0, 5)
-            if ENDS:
-                a = ends_ptr + ((pair - pair_first) * 2 * samples + start) * H
-                b = ends_ptr + (((pair - pair_first) * 2 + 1) * samples + start) * H
-                z = mixed(a, b, rn[:, None] * H + rh[None, :], rn[:, None] < left, t, True, True, ACC)
-            else:
-                z = tl.zeros((BN, H), ACC)
-                for k in tl.range(0, inputs, BK, num_stages=1):
-                    a = rows(x, rn, left, k + rk, inputs, MASKED)
-                    w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, LINE, MASKED, DT, ACC)
-                    z = product_add(a, w, z, PRECISION)
-                z += bias(table_ptr, 0, of, width, rh, t, BIASED, LINE, DT, ACC)[None, :]
-            h = activate(z, ACTIVATION)
-            if MASKED:  # what a padded column makes of an infinite row would come back as NaN
-                h = tl.where(rh[None, :] < width, h, 0.0)
-            h = h.to(DT)
-            if SKIP:
-                source = rows(x, rn, left, rh, inputs, True)
-            before = inputs
-            for layer in tl.range(1, layers - 1, num_stages=1):
-                into = size(table_ptr, layer, 4)
-                out = size(table_ptr, layer, 5)
-                if not MASKED:
-                    into = H
-                    out = H
-                w = weights(table_ptr, layer, of, into, out, rh, rh, t, LINE, MASKED, DT, ACC)
-                z = product_add(h, w, tl.zeros((BN, H), ACC), PRECISION)
-                z += bias(table_ptr, layer, of, out, rh, t, BIASED, LINE, DT, ACC)[None, :]
-                if SKIP:
-                    z = tl.where((layer % 2 == 1) & (before == out), z + skip * source.to(ACC), z)
-                    source = tl.where(layer % 2 == 0, h, source)
-                    before = into
-                h = activate(z, ACTIVATION)
-                if MASKED:
-                    h = tl.where(rh[None, :] < out, h, 0.0)
-                h = h.to(DT)
+            a = ends_ptr + ((pair - pair_first) * 2 * samples + start) * H if ENDS else ends_ptr
+            b = a + samples.to(tl.int64) * H if ENDS else ends_ptr
+            h, source = hidden_layers(
+                table_ptr, x, a, b, x_ptr, left, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED, ENDS, SKIP,
+                MASKED, False, PRECISION, DT, ACC,
+            )  # fmt: skip
         label = tl.zeros((BN,), tl.int64)
         if LABELS:
             label = tl.load(y_ptr + start + rn, rn < left, other=0)

@@ -225,7 +225,7 @@ def test_the_range_of_labels_is_read_again_only_after_a_change():
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("losses", [("cross_entropy", "error_rate", "sse"), ("error_rate",)], ids=str)
 def test_gradients_recomputed_block_by_block_are_those_of_the_whole(monkeypatch, biased, losses):
-    """The backward pass of the Triton kernels, in which no Triton runs."""
+    """The backward pass of what no kernel has gradients for."""
     monkeypatch.setattr(blocks, "SAMPLES", 7)
     widths = [4, 6, 6, 3]
     (wa, ba), (wb, bb) = stack((2,), widths, 0, bias=biased), stack((2,), widths, 1, bias=biased)
@@ -260,6 +260,38 @@ def test_gradients_recomputed_block_by_block_are_those_of_the_whole(monkeypatch,
     )  # fmt: skip
     for mine, theirs in zip(gradients(ours), whole, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+
+
+SLOPES = [
+    *(([5, 7, 7, 3], activation, 0.0, True, False, F64) for activation in errors.ACTIVATIONS),
+    ([5, 7, 3], "tanh", 0.5, True, False, F64),
+    ([5, 5, 5, 5, 3], "tanh", 0.5, True, False, F64),
+    ([5, 5, 5, 5, 5], "gelu", 0.5, False, False, F64),
+    ([5, 6, 6, 6, 6, 6], "tanh", 0.5, False, True, F64),
+    ([16, 16, 16, 10], "sigmoid", 0.0, True, True, F32),
+    ([70, 20, 33, 3], "tanh", 0.0, True, False, F64),
+]
+
+
+@pytest.mark.parametrize("widths, activation, skip, labels, curve, dtype", SLOPES, ids=str)
+def test_gradients_by_the_kernel_are_those_of_pytorch(launched, widths, activation, skip, labels, curve, dtype):
+    x, y = data(70, widths, labels, dtype)
+    options = {"activation": activation, "skip": skip, "precision": "3xtf32"}
+    options["losses"] = ["cross_entropy", "error_rate", "sse"] if labels else ["mse", "sse"]
+    draw = torch.Generator().manual_seed(0)
+    upstream = [torch.randn(2, 2, generator=draw, dtype=F64).to(dtype) for _ in options["losses"]]
+    if curve:
+        tensors = stack((2, 2), widths, 0, dtype)
+    else:
+        (wa, ba), (wb, bb) = stack((2,), widths, 0, dtype), stack((2,), widths, 1, dtype)
+        biases = (ba, bb) if labels else (None, None)
+        tensors = (torch.tensor([[0.3, 0.6], [0.0, 1.1]], dtype=dtype), wa, wb, *biases)
+    found = launched(gpu.curve_slopes if curve else gpu.path_slopes, *tensors, x, y, upstream, **options)
+    del options["precision"]
+    plain = (blocks.curve_slopes if curve else blocks.path_slopes)(*tensors, x, y, upstream, **options)
+    for mine, theirs in zip(found, plain, strict=True):
+        unit = 1e-12 if dtype == F64 else 1e-5
+        torch.testing.assert_close(mine, theirs, rtol=unit, atol=unit * theirs.abs().max().item())
 
 
 @pytest.mark.gpu
