@@ -7,11 +7,28 @@ write to the same place, and the same call gives the same bits.  Between the pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
+from ..spec import Launch
 from ..triton_ops import activate, bend, product_add
+from .blocks import scale
 from .gpu_layers import bias, hidden_layers, mixed, pointer, rows, size, weights
+from .gpu_task import SCRATCH, TL, Task, constant
+
+# Samples of a block and warps, as ``gpu_task.LAYERS`` has them; what is missing is left to PyTorch.
+SLOPES = {
+    "tf32x3": {16: (64, 4), 32: (64, 8), 64: (32, 8)},
+    "ieee": {16: (64, 4), 32: (32, 8)},
+    "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 8)},
+    "float64": {16: (64, 4), 32: (64, 8), 64: (64, 8)},
+    "half": {},
+}
 
 
 @triton.jit
@@ -158,3 +175,86 @@ def slopes_kernel(
                 samples_of = rows(x, rn, left, k + rk, inputs, True)
                 _add_slopes(slopes_ptr, 0, local, inputs, width, rh, k + rk, dz, samples_of, BIASED, PRECISION, DT)
             tl.debug_barrier()  # the next block stores what this one reads
+
+
+def has_slopes(task: Task) -> bool:
+    """Are there gradients by a kernel: of two layers or more that are held, and classes of one tile?"""
+    whole = task.widths[-1] <= task.classes and task.x.dtype in TL
+    return whole and not task.tiled and not task.single and task.plan.outputs in SLOPES[task.arithmetic]
+
+
+def launch(task: Task, slopes: Sequence[tuple[Tensor, Tensor | None]], factors: Tensor, first: int) -> Launch:
+    """Add gradients by weights and biases of items ``first`` … to ``slopes``.
+
+    Args:
+        task: what was evaluated.
+        slopes: layer by layer, ``(items here, d_{i+1}, d_i)`` and ``(items here, d_{i+1})``.
+        factors: ``(2, P T)``, what sums of squared errors and of cross entropies are multiplied with.
+        first: the item of the first gradient.
+    """
+    samples, warps = SLOPES[task.arithmetic][task.plan.outputs]
+    here, inner = len(slopes[0][0]), len(task.weights) - 1
+    one = inner * samples * task.plan.outputs * task.sum_dtype.itemsize
+    programs = max(1, min(here, 4 * task.gpu.processors, SCRATCH // one))
+    addresses = tuple(0 if s is None else s.data_ptr() for layer in slopes for s in layer)
+    arguments = task.arguments | {
+        "slopes_ptr": constant(addresses, torch.int64, task.x.device),
+        "factors_ptr": factors,
+        "kept_ptr": task.scratch(programs, inner, samples, task.plan.outputs, dtype=task.sum_dtype),
+        "item_first": first,
+        "items_here": here,
+    }
+    constants = task.constants | task.held | {"BN": samples}
+    return Launch(slopes_kernel, (programs,), arguments, constants, warps)
+
+
+def _factors(task: Task, upstream: Sequence[Tensor]) -> Tensor:
+    """From gradients by the losses, ``(P, T)``."""
+    factors = torch.zeros(2, task.pairs * task.points, dtype=task.sum_dtype, device=task.x.device)
+    for loss, slope in zip(task.losses, upstream, strict=True):
+        if loss != "error_rate":
+            place = 1 if loss == "cross_entropy" else 0
+            factors[place] += slope.flatten() * scale(loss, task.x.shape[0], task.widths[-1])
+    return factors
+
+
+def room(task: Task, items: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Zeros for the gradients of so many items."""
+    like = {"dtype": task.x.dtype, "device": task.x.device}
+    weights = [torch.zeros(items, out, into, **like) for into, out in pairwise(task.widths)]
+    biases = weights if task.biases is None else [torch.zeros(items, out, **like) for out in task.widths[1:]]
+    return [(w, None if b is w else b) for w, b in zip(weights, biases, strict=True)]
+
+
+def curve_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients by weights and biases, from those by the losses ``(P, T)``."""
+    slopes = room(task, task.pairs * task.points)
+    if task.pairs * task.points:
+        launch(task, slopes, _factors(task, upstream), 0)()
+    layers = [layer for layer in zip(*slopes, strict=True) if layer[0] is not None]
+    return [slope.unflatten(0, (task.pairs, task.points)) for layer in layers for slope in layer]
+
+
+def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients by ``t``, weights and biases of lines, from those by the losses; some pairs at a time."""
+    factors, points = _factors(task, upstream), task.points
+    ends = [(a, b) for a, b in zip(task.weights, task.weights_b, strict=True)]
+    ends += list(zip(task.biases or (), task.biases_b or (), strict=True))
+    found = [[torch.zeros_like(end) for end in both] for both in ends]
+    t = task.t.expand(task.pairs, points)
+    slopes_t = torch.zeros(task.pairs, points, dtype=t.dtype, device=t.device)
+    size = points * sum(out * (into + 1) for into, out in pairwise(task.widths)) * task.x.element_size()
+    together = max(1, SCRATCH // size)
+    for pair in range(0, task.pairs if points else 0, together):
+        part = slice(pair, min(pair + together, task.pairs))
+        slopes = room(task, (part.stop - part.start) * points)
+        launch(task, slopes, factors, pair * points)()
+        layers = [s for layer in zip(*slopes, strict=True) if layer[0] is not None for s in layer]
+        for slope, (a, b), (by_a, by_b) in zip(layers, ends, found, strict=True):
+            slope = slope.unflatten(0, (-1, points)).flatten(2)
+            s = t[part, :, None]
+            by_a[part] = ((1 - s) * slope).sum(1).view_as(a[part])
+            by_b[part] = (s * slope).sum(1).view_as(b[part])
+            slopes_t[part] += (slope @ (b - a)[part].flatten(1)[:, :, None])[..., 0]
+    count = len(task.weights)
+    return [slopes_t, *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
