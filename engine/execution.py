@@ -100,6 +100,7 @@ def _walk(at: Study, stack: pairs.Pairs, path: str, alignment: str, rows: Rows) 
             curve = curve.take(torch.tensor(rest, dtype=torch.int64))
         else:
             lost = []
+        curve.learn(at.data.train)
         closed_form = predict.line(network, curve.pairs) if path == "linear" else None
         also = None if closed_form is None else closed_form.maximiser()
         walked = walk.follow(curve, at.data, names, sweep.points, sweep.tolerance, also) if len(curve.pairs) else None

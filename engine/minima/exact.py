@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.best_map import RANK, best_map
 from engine.minima import Found
 from engine.types import Block, Data, Weights
-
-RANK = 1e-10  # singular values below this share of the largest count as zero
 
 
 @dataclass
@@ -80,19 +79,6 @@ def _linear_minimum(network, data: Data, generator: torch.Generator) -> Weights:
             at = layer @ at + bias
         biases = (*(bias[None] for bias in hidden), (mean_y - layers[-1] @ at)[None])
     return Weights(tuple(layer[None] for layer in layers), biases)
-
-
-def best_map(x: torch.Tensor, y: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The map of rank at most ``rank`` that takes ``x`` ``(N, d_0)`` nearest to ``y`` ``(N, d_l)``, of smallest norm.
-
-    Returns:
-        ``[Y X⁺ X]_r X⁺`` ``(d_l, d_0)``, samples in columns, and an orthonormal basis ``(d_0, rank)`` of its row space.
-    """
-    pseudo = torch.linalg.pinv(x, rtol=RANK)  # (d_0, N)
-    left, values, right = torch.linalg.svd((x @ (pseudo @ y)).mT, full_matrices=False)  # of the fitted Yᵀ (d_l, N)
-    kept = int((values[:rank] > RANK * values[0]).sum())
-    best = (left[:, :kept] * values[:kept]) @ right[:kept] @ pseudo.mT
-    return best, torch.linalg.svd(best, full_matrices=False)[2][:kept].mT
 
 
 def _well_conditioned(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:

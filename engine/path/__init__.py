@@ -6,6 +6,8 @@ A member is a module with a class ``Path(network, pairs, options)`` for a whole 
     For each pair None, or why there is no such path.
 ``points(t)``
     The stack at ``t`` ``(K, T)``, batch ``(K, T)``; ``points`` at 0 and 1 are the two minima.
+``learn(split)``
+    Make of the training data what the path needs of them; most need nothing.
 ``loss(split, t, names)``
     Losses ``(K, T)``, one tensor per name; by default those of ``points``, through ``kernels.curve_loss``.
 ``take(index)``
@@ -37,6 +39,9 @@ class Curve:
     def points(self, t: Tensor) -> Weights:
         """The stack with batch ``(K, T)`` at ``t`` ``(K, T)``."""
         raise NotImplementedError
+
+    def learn(self, split: Split) -> None:
+        """Nothing to learn."""
 
     def loss(self, split: Split, t: Tensor, names: tuple[str, ...]) -> tuple[Tensor, ...]:
         """Losses ``(K, T)`` at ``t`` ``(K, T)``, one tensor per name."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 import kernels
-from engine.types import Pair, Weights
+from engine.best_map import best_map
+from engine.types import Pair, Split, Weights
 
 STRETCH = 2.0  # singular values of a random element lie between 1/STRETCH and STRETCH
 
@@ -154,3 +155,37 @@ class Group:
             g.append(matrix)
             previous = matrix
         return tuple(g)
+
+
+def label(network, weights: Weights, split: Split) -> list[tuple[int, ...]]:
+    """What names the component of each minimum of a linear network: ``sgn det(W_i ⋯ W_1 V)`` where ``d_i = r``.
+
+    ``r`` is the least width and ``V`` a basis of the row space of the best reachable map.  Where all layers are square
+    these are ``sgn det(W_i ⋯ W_1)``, as good as ``sgn det W_i`` (Cor. 4.2 of Zhao et al. 2025); where the map has a
+    rank below ``r`` the minimum is connected (Trager, Kohn, Bruna 2020).
+
+    Args:
+        network: linear, without skips and biases.
+        weights: ``(K, …)``, minima.
+        split: the data they are minima on.
+
+    Returns:
+        For each minimum as many signs as there are hidden layers of the least width, 1 or -1.
+
+    Raises:
+        ValueError: the network is not one whose components have such labels.
+    """
+    if network.activation != "linear" or network.skips or network.bias:
+        raise ValueError(
+            f"label: the network has activation={network.activation}, skip={network.skip:g}, bias={network.bias}; "
+            "expected a linear network without skip and biases"
+        )
+    rank = min(network.widths)
+    y = split.y if split.y.is_floating_point() else torch.nn.functional.one_hot(split.y, network.widths[-1]).to(split.x)
+    _, basis = best_map(split.x, y, rank)
+    signs, product = [], basis.expand(len(weights), *basis.shape)
+    for layer, width in zip(weights.layers[:-1], network.widths[1:-1], strict=True):
+        product = layer @ product
+        if width == rank == basis.shape[1]:
+            signs.append(torch.linalg.slogdet(product).sign.int().tolist())
+    return list(zip(*signs, strict=True)) if signs else [()] * len(weights)
