@@ -107,7 +107,9 @@ def test_a_sweep_walks_learned_curves(kind, tmp_path):
     directory = engine.run("barriers", [*options, f"out={tmp_path}", "tracking=none"])
     rows = {row["path"]: row for row in engine.load(directory).to_pylist() if row["split"] == "train"}
     assert rows[kind]["loss_a"] == rows["linear"]["loss_a"]
-    assert rows[kind]["barrier"] < rows["linear"]["barrier"]
+    # between its ends: minima this close to their start differ more than the path rises
+    inner = {path: torch.tensor(rows[path]["loss"][1:-1]).mean() for path in (kind, "linear")}
+    assert inner[kind] < inner["linear"]
 
 
 @pytest.mark.parametrize("option", ["bends", "points"])
