@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,6 +195,39 @@ def test_a_network_that_does_not_answer_leaves_the_run_offline(directory, monkey
     assert sum(len(wandb_log.history(log)) for log in wandb_log.logs(directory)) >= 96
     for path in directory.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+def test_a_server_that_takes_calls_and_never_answers_is_given_up(directory, monkeypatch, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.delenv("WANDB_MODE")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        tracker = start(directory, patience_s=2)
+        with caplog.at_level(logging.WARNING):
+            track(tracker)
+    (record,) = caplog.records
+    assert "no answer for 2 s" in record.getMessage() and KEY not in record.getMessage()
+    assert tracker.process.poll() is not None
+
+
+TINY = ["sweep.grid.depth=[2]", "sweep.grid.width=[4]", "sweep.grid.rescaling=[10]", "sweep.grid.weight_decay=[0]"]
+TINY += ["sweep.seeds=1", "sweep.measures=[]", "sweep.claims={}", "minima.steps=2", "hydra.verbose=engine"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [([], 0), (["--cfg", "job"], 0), (["tracking.api_key=" + KEY], 2)],
+    ids=["a sweep", "a dump", "an unknown option"],
+)
+def test_a_key_is_nowhere_in_what_a_command_says_and_leaves_behind(options, code, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    command = (sys.executable, "-m", "engine", "+sweep=barriers", *TINY, f"out={tmp_path}/out", *options)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert KEY not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert ((tmp_path / "out" / "report.html").is_file()) == (not options)
 
 
 def test_a_wandb_that_cannot_be_imported_is_one_warning(directory, monkeypatch, caplog, tmp_path_factory):
