@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 
 import scipy.linalg
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor
 
 from .. import expm, logm
+from ..expm import blocks
 from . import Comparison, Provider
 
-ORDERS = (8, 16, 32, 64)
+ORDERS, ALL_ORDERS = (8, 16, 32, 64), (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+KINDS = ("general", "positive definite", "near a half-turn")
 SCIPY_SHARE = 20  # SciPy's loops are timed on one matrix in so many, and on two at least
 
 
@@ -36,6 +40,7 @@ def _expm(n: int, dtype: torch.dtype, batch: int, device: torch.device) -> Compa
     a = a.to(device, dtype)
     few = a[: max(2, batch // SCIPY_SHARE)].cpu().numpy()
     norm = float(torch.linalg.matrix_norm(a.double(), 1).median())
+    squarings = float(blocks.squarings(a[:100]).mean())
     return Comparison(
         {"function": "expm", "n": n, "dtype": str(dtype).removeprefix("torch."), "batch": batch, "input": "randn/√n"},
         (
@@ -43,12 +48,12 @@ def _expm(n: int, dtype: torch.dtype, batch: int, device: torch.device) -> Compa
             Provider("torch.linalg.matrix_exp", lambda: torch.linalg.matrix_exp(a), batch),
             Provider("scipy.linalg.expm", lambda: scipy.linalg.expm(few), len(few)),
         ),
-        operations=5 * 2 * n**3,  # five products; what else an implementation does is not counted
+        operations=(5 + squarings) * 2 * n**3,  # products of matrices; what else there is to do is not counted
         bytes=2 * n * n * a.element_size(),
         ceiling=str(dtype).removeprefix("torch."),
         verify=lambda: _difference(expm(a), torch.linalg.matrix_exp(a)),
         tolerance=1e3 * torch.finfo(dtype).eps * (1 + norm),
-        notes={"norm": norm},
+        notes={"norm": norm, "products": 5 + squarings},
     )
 
 
@@ -57,13 +62,16 @@ def _logm(n: int, kind: str, batch: int, device: torch.device) -> Comparison:
     a = torch.randn(batch, n, n, dtype=torch.float64, generator=draw) / n**0.5
     if kind == "general":
         a = torch.linalg.matrix_exp(a)
-    else:  # condition up to 1e4
+    elif kind == "positive definite":  # condition up to 1e4
         q = torch.linalg.qr(a).Q
         a = (q * 10 ** (4 * torch.rand(batch, 1, n, dtype=torch.float64, generator=draw) - 2)) @ q.mT
         a = (a + a.mT) / 2
+    else:  # rotations whose largest angle is π - 1e-3: over the Schur form
+        a = a - a.mT
+        a = torch.linalg.matrix_exp(a * ((math.pi - 1e-3) / torch.linalg.matrix_norm(a, 2)[:, None, None]))
     a = a.to(device)
     few = a[: max(2, batch // (10 * SCIPY_SHARE))].cpu().numpy()
-    reference = _eigen_log if kind == "general" else _eigen_log_symmetric
+    reference = _eigen_log_symmetric if kind == "positive definite" else _eigen_log
     return Comparison(
         {"function": "logm", "n": n, "dtype": "float64", "batch": batch, "input": kind},
         (
@@ -78,25 +86,29 @@ def _logm(n: int, kind: str, batch: int, device: torch.device) -> Comparison:
 
 
 def comparisons(
-    full: bool, device: torch.device, *, orders: Sequence[int] = ORDERS, batch: int | None = None
+    full: bool, device: torch.device, *, orders: Sequence[int] = (), batch: int | None = None
 ) -> Iterator[Comparison]:
     """Make the suite.
 
     Args:
-        full: with larger batches.
+        full: more orders, larger batches, and matrices that take the logarithm's second way.
         device: of the matrices.
-        orders: of the matrices.
-        batch: matrices in a batch; None for those of the goals.
+        orders: of the matrices, if not those of the goals.
+        batch: matrices in a batch, if not those of the goals.
 
     Yields:
         Comparisons over sizes, data types and kinds of input.
     """
+    warnings.filterwarnings("ignore", "logm result may be inaccurate")  # SciPy's own
     gpu = device.type == "cuda"
-    batches = (batch,) if batch else (100_000,) if gpu else (1000, 10_000) if full else (1000,)
+    orders = orders or (ALL_ORDERS if full else ORDERS)
     for dtype in (torch.float64, torch.float32):
+        batches = (
+            (batch,) if batch else (100_000,) if gpu else (1000, 10_000) if full or dtype.itemsize == 8 else (1000,)
+        )
         for many in batches:
             for n in orders:
-                yield _expm(n, dtype, many if n < 64 or many <= 1000 else many * 2 // 5, device)
-    for kind in ("general", "positive definite"):
+                yield _expm(n, dtype, many if n < 64 or many <= 1000 else 4000, device)
+    for kind in KINDS if full else KINDS[:2]:
         for n in orders:
-            yield _logm(n, kind, batch or (256_000 if gpu else 16_000 if full else 4000) // n, device)
+            yield _logm(n, kind, batch or (256_000 if gpu else 16_000 if full else 8000) // n, device)

@@ -29,6 +29,11 @@ def _powers(a: Tensor):
     return a2, a3, a6, alpha
 
 
+def squarings(a: Tensor) -> Tensor:
+    """How often each matrix of ``(B, n, n)`` is halved, and its exponential squared."""
+    return (_powers(a)[3] / tables.REACH[a.dtype][18]).log2().ceil().clamp(min=0)
+
+
 def _taylor(c: Tensor, a, a2, a3, a6) -> Tensor:
     """The polynomial of degree 18 at ``c A``, ``c`` ``(B, T, 1, 1)`` and the powers of ``A`` ``(B, 1, n, n)``."""
     eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
