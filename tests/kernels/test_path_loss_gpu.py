@@ -1,6 +1,9 @@
 """The Triton kernels of path losses against the plain loop in float64: in the interpreter, and on a device."""
 
+import dataclasses
+import math
 import random
+import struct
 from itertools import islice, pairwise
 
 import pytest
@@ -10,7 +13,7 @@ pytest.importorskip("triton")
 
 import kernels
 from kernels import errors, target
-from kernels.path_loss import autograd, blocks, gpu, reference
+from kernels.path_loss import autograd, blocks, gpu, gpu_slopes, reference
 
 F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 
@@ -86,13 +89,13 @@ def drawn(seed):
     }
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_networks_equal_the_plain_loop(launched, seed):
     assert_drawn(launched, drawn(seed))
 
 
 @pytest.mark.slow  # python -m pytest -m slow tests/kernels/test_path_loss_gpu.py
-@pytest.mark.parametrize("seed", range(12, 100))
+@pytest.mark.parametrize("seed", range(8, 100))
 def test_more_random_networks_equal_the_plain_loop(launched, seed):
     assert_drawn(launched, drawn(seed))
 
@@ -194,7 +197,7 @@ def test_non_finite_weights_give_what_the_plain_loop_gives_for_that_pair_alone(l
 def test_bits_depend_on_nothing_beside_a_pair(launched, width):
     widths = [4, width, width, 3]
     (wa, ba), (wb, bb) = stack((2,), widths, 0, F32), stack((2,), widths, 1, F32)
-    x, y = data(150, widths, dtype=F32)
+    x, y = data(70, widths, dtype=F32)  # two blocks
     options = {"activation": "relu", "skip": 0.0, "losses": ["cross_entropy"], "precision": "3xtf32"}
 
     def value(pair, t):
@@ -220,6 +223,19 @@ def test_the_range_of_labels_is_read_again_only_after_a_change():
     y[1] = -2
     assert errors._remembered_range(y) == (-2, 7)
     assert errors._remembered_range(torch.tensor([5])) == (5, 5)
+
+
+def test_constants_of_float64_keep_their_bits():
+    """A plain number may become float32 on its way: found in the machine's language, as no interpreter shows it."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    made = dataclasses.replace(task([4, 7, 7, 3], 2, 2), activation="gelu")
+    launch = gpu_slopes.launch(made, gpu_slopes.room(made, 4), torch.empty(2, 4, dtype=F64, device="meta"), 0)
+    source = ASTSource(launch.kernel, *launch.signature())
+    code = compile(source, target=GPUTarget("cuda", 90, 32), options=launch.compiler_options).asm["ptx"].upper()
+    for number in (0.5**0.5, (2 * math.pi) ** -0.5):
+        assert struct.pack(">d", number).hex().upper() in code, number
 
 
 @pytest.mark.parametrize("biased", [True, False])
