@@ -180,6 +180,37 @@ def test_without_numba(monkeypatch, caplog):
     ]
 
 
+@pytest.mark.parametrize("n", [8, 16, 24, 64, 72])
+@pytest.mark.parametrize("pivoting", [True, False])
+def test_inverse(n, pivoting):
+    """By pivots where a leading minor vanishes, without near the identity."""
+    from kernels.logm import inverse
+
+    a = gaussian(n) + (0.0 if pivoting else 3 * np.eye(n))
+    if pivoting:
+        a[:3, :3] = 0
+    given, order = a.copy(), np.zeros(n, np.int64)
+    log_det = inverse.invert(given, inverse.spare(n), order, pivoting)
+    bound = 1e-14 * np.linalg.cond(a) * np.linalg.norm(np.linalg.inv(a))
+    np.testing.assert_allclose(given, np.linalg.inv(a), rtol=0, atol=bound)
+    if pivoting:
+        assert log_det == pytest.approx(np.linalg.slogdet(a)[1], rel=1e-12)
+
+
+def test_root_of_a_quasi_triangular_matrix():
+    """Blocks of both sizes beside each other, in every combination."""
+    from kernels.logm import schur
+
+    sizes = np.array([1, 2, 0, 2, 0, 1, 1, 2, 0])
+    t = np.triu(gaussian(9)) + np.diag(np.arange(1.0, 10))
+    for i in np.flatnonzero(sizes == 2):
+        t[i + 1, i + 1], t[i, i + 1], t[i + 1, i] = t[i, i], 2.0, -3.0 - i
+    r = np.zeros((9, 9))
+    schur.quasi_root(r, t, sizes)
+    np.testing.assert_allclose(r @ r, t, rtol=0, atol=1e-14 * np.linalg.norm(t))
+    assert (np.linalg.eigvals(r).real > 0).all()
+
+
 def test_the_series():
     """2 sinh(x) Σ c_k (4 sinh²(x/2))ᵏ = x, and where its first neglected term is below rounding."""
     with mp.workdps(40):

@@ -178,3 +178,14 @@ def test_all_of_it_as_avx2():
         [sys.executable, "-m", "pytest", "-q", *files], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.slow  # compiles for two minutes: python -m pytest -m slow tests/kernels/test_simd.py
+@pytest.mark.skipif("avx2" not in target.cpu_features(), reason="needs AVX2")
+def test_matrix_functions_as_avx2(tmp_path):
+    files = [os.path.join(os.path.dirname(__file__), name) for name in ("test_expm.py", "test_logm.py")]
+    environment = {**os.environ, **AVX2, "PYTHONPATH": os.getcwd(), "NUMBA_CACHE_DIR": str(tmp_path)}
+    selection = "hard or order or logarithm or entries or curve or inverse or root"
+    command = [sys.executable, "-m", "pytest", "-q", "-k", selection, *files]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
