@@ -238,7 +238,7 @@ def test_a_report_of_sweeps_has_the_figures_of_each(tmp_path, capsys):
         report_case.write(tmp_path / name, config=report_case.config(name))
     config = report_case.config("paper")
     config["sweep"] |= {"sweeps": ["one", "two"], "figures": []}
-    report_case.write(tmp_path, made=[], claims=[CLAIM], config=config)
+    report_case.write(tmp_path, made=[], claims=[CLAIM | {"sweep": "two"}], config=config)
     _, figures = report(tmp_path)
     assert {path.stem for path in figures} == {
         f"{a}-{b}" for a in ("one", "two") for b in ("growth", "curves", "alignment")
@@ -246,3 +246,4 @@ def test_a_report_of_sweeps_has_the_figures_of_each(tmp_path, capsys):
     assert "paper: 2 sweeps, 1 claims, of which 1 hold" in " ".join(capsys.readouterr().out.split())
     text = (tmp_path / "report.html").read_text()
     assert "two: Barrier between rescaled minima" in text and CLAIM["claim"] in text
+    assert '<a href="two/report.html">two</a>' in text

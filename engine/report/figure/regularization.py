@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.report.chart import Axis, Chart, Panel, Series
+from engine.report.chart import UNITS, Axis, Chart, Panel, Series
 from engine.report.select import array, axes, rows, values
 
 
@@ -26,7 +26,7 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     def series(label, column, tone, offset=0.0):
         return Series(label, place + offset, np.abs(array(table, column)), "median", tone, axes(table))
 
-    orbit = (series("balance residual", "balance", 0, -0.1), series("spread along orbits", "orbit_spread", 1, 0.1))
+    orbit = (series("balance residual", "balance", 3, -0.1), series("spread along orbits", "orbit_spread", 4, 0.1))
     parts = (
         series("|rescaling|", "rescaling_part", 1, -0.2),
         series("|permutation|", "permutation_part", 0),
@@ -40,7 +40,7 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
         "what is left. Marks: median over pairs; bars: the middle half.",
         panels=(
             Panel(axis, Axis("dimensionless", log=True), orbit, "along the orbits"),
-            Panel(axis, Axis("part of the barrier (loss)", log=True), parts, "of the barrier"),
+            Panel(axis, Axis(f"part of the barrier ({UNITS[config['loss']]})", log=True), parts, "of the barrier"),
         ),
         filters={"depth": None, "width": None},
     )

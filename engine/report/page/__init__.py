@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +53,7 @@ def page(
     sweep = manifest["config"]["sweep"]
     data = {"charts": [_chart(chart) for chart in charts], "runs": None if rows is None else _runs(rows)}
     sections = {
-        "claims": _section("claims", "Claims", _claims(claims)) if claims else "",
+        "claims": _section("claims", "Claims", _claims(claims, sweep.get("sweeps") or ())) if claims else "",
         "tables": _section("summary", "Summary", _tables(tables)) if tables else "",
         "configuration": _section("configuration", "Configuration", _pairs(flatten(manifest["config"]))),
         "provenance": _section("provenance", "Provenance", _pairs(_provenance(manifest))),
@@ -92,12 +93,15 @@ def _section(name: str, title: str, content: str) -> str:
     return f'<section id="{name}"><h2>{title}</h2>{content}</section>'
 
 
-def _claims(claims: Iterable[Mapping[str, Any]]) -> str:
+def _claims(claims: Iterable[Mapping[str, Any]], parts: Sequence[str]) -> str:
+    """The claims, under the name of their sweep; that of a part leads to the part's own page."""
     made, sweep = [], None
     for claim in claims:
         if claim.get("sweep") != sweep:
             sweep = claim.get("sweep")
-            made.append(f'<p class="sweep">{escape(str(sweep))}</p>')
+            name = escape(str(sweep))
+            linked = f'<a href="{quote(sweep)}/report.html">{name}</a>' if sweep in parts else name
+            made.append(f'<p class="sweep">{linked}</p>')
         verdict = str(claim.get("verdict"))
         told = [f"{name} {words(claim.get(name))}" for name in ("predicted", "measured", "tolerance")]
         if claim.get("reason"):
