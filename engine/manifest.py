@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -42,8 +43,8 @@ def open_directory(directory: Path, config, schema: pa.Schema, plan: dict[str, i
         "python": platform.python_version(),
         "machine": f"{platform.machine()} {platform.system()}",
         "device": _device(config.device),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "commit": _commit(),
+        "versions": versions(),
+        "commit": commit(),
         "command": sys.argv[1:],
     }
     try:
@@ -98,14 +99,16 @@ def _essential(plain: dict[str, Any]) -> dict[str, Any]:
     return results.flatten(kept)
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def versions() -> dict[str, str]:
+    """The packages that results may depend on, those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout the engine runs from, marked where files differ from it; None in a wheel."""
     here = Path(__file__).resolve().parent
 

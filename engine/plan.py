@@ -28,16 +28,15 @@ def blocks(grid, seeds: int, size: int) -> Iterator[Block]:
         architecture = Architecture(*values)
         minima: list[Minimum] = []
         for decay in grid.weight_decay:
-            group = [Minimum(architecture, decay, seed) for seed in range(seeds)]
-            if minima and len(minima) + len(group) > size:
+            if minima and len(minima) + seeds > size:
                 yield _block(architecture, minima, rescalings)
                 minima = []
-            minima += group
-            while len(minima) > size:
-                yield _block(architecture, minima[:size], rescalings)
-                minima = minima[size:]
-        if minima:
-            yield _block(architecture, minima, rescalings)
+            for seed in range(seeds):
+                if len(minima) == size:
+                    yield _block(architecture, minima, rescalings)
+                    minima = []
+                minima.append(Minimum(architecture, decay, seed))
+        yield _block(architecture, minima, rescalings)
 
 
 def _block(architecture: Architecture, minima: list[Minimum], rescalings: tuple[float, ...]) -> Block:
