@@ -19,6 +19,7 @@ from engine import manifest, status
 from engine.ending import Interrupted, Unfinished, code_of
 from engine.results import MANIFEST, ResultsError
 
+JOBS = "jobs"  # hydra.sweep.dir in conf/config.yaml
 failed: list[int] = []  # exit codes of jobs of a multirun that failed, while the others go on
 
 
@@ -91,10 +92,10 @@ def launch(config) -> int:
         print(f"error: no job began: {said}", file=sys.stderr)
         _remove_launch(config)
         return 1
-    now = status.read(config.out)
-    if now.done_blocks < now.blocks:
-        print(f"error: {now.blocks - now.done_blocks} of {now.blocks} blocks are missing: {said}", file=sys.stderr)
-        print(status.describe(now), file=sys.stderr)
+    found = status.of_all(Path(config.out))
+    if not status.is_complete(found):
+        print(f"error: blocks are missing: {said}", file=sys.stderr)
+        print(status.describe_all(found), file=sys.stderr)
         print(f"the same command again goes on, or resume={config.out} on this machine", file=sys.stderr)
         return 1
     if code := attempt(lambda: conclude(config), config.out):
@@ -105,10 +106,15 @@ def launch(config) -> int:
 
 
 def _remove_launch(config) -> None:
-    """Take away what Hydra and Submitit wrote for themselves, pickles among it, and the directory if that was all."""
-    shutil.rmtree(Path(config.out) / "jobs", ignore_errors=True)
+    """Take away what Hydra and Submitit wrote for themselves, pickles among it, once nobody can need it any more."""
+    directory = Path(config.out)
+    if not (directory / JOBS).exists():
+        return
+    if (directory / MANIFEST).exists() and not status.is_complete(status.of_all(directory)):
+        return  # others may be at work, started by a scheduler that looks there
+    shutil.rmtree(directory / JOBS, ignore_errors=True)
     with contextlib.suppress(OSError):
-        Path(config.out).rmdir()
+        directory.rmdir()  # where nothing else came to be
 
 
 def main() -> None:

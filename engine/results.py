@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from engine import journal
 from engine.types import AXES
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
 SUFFIX = ".parquet"
 BLOCKS = b"isoloss.blocks"  # in the footer of a file: what is known of its blocks, in the order of their rows
+PARTS_OF_A_PIECE = 128
 COMPACTED = "compacted-"  # how the names of files with many blocks begin; those of parts are hexadecimal
 
 BASE_COLUMNS = {
@@ -318,40 +321,86 @@ def without_controls(table: pa.Table) -> pa.Table:
 
 
 def _pieces(directory: Path, columns: Sequence[str], controls: bool) -> list[pa.Table]:
-    """The rows of each block, in the order of the plan.
+    """All rows in the order of the plan, in tables of many blocks each.
 
     Raises:
         DamagedParts: all files that are.
     """
+    noted = {end["block"]: end for process in journal.read(directory) for end in process.ends}
     while True:
-        places = stored(directory)
-        paths = list({place.path for place in places.values()})
+        parts, files = [], {}
+        for key, place in stored(directory).items():
+            if place.entry is None:
+                parts.append((noted.get(key), place.path))
+            else:
+                files.setdefault(place.path, []).append(place)
         try:
-            with ThreadPoolExecutor() as pool:
-                tables = dict(zip(paths, pool.map(_reader({*columns, CONTROL}), paths), strict=True))
+            parts = [(noted or entries(path)[0], path) for noted, path in parts]
+            parts.sort(key=lambda part: part[0]["index"])
+            # many to a task: what reading a part leaves behind is twice its rows, and is copied together at once
+            tasks = [parts[start : start + PARTS_OF_A_PIECE] for start in range(0, len(parts), PARTS_OF_A_PIECE)]
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                runs = list(pool.map(lambda task: _run_of_parts(task, columns, controls), tasks))
+                runs += pool.map(lambda places: _run_of_file(places, columns, controls), files.values())
         except FileNotFoundError:
             continue  # compacted meanwhile
-        if damaged := {path: error for path, error in tables.items() if isinstance(error, Exception)}:
-            raise DamagedParts(damaged)
         break
-    pieces = []
-    for place in places.values():
-        table = tables[place.path]
-        entry = place.entry or json.loads(table.schema.metadata[BLOCKS])[0]
-        rows = table.slice(place.start, entry["rows"])
-        pieces.append((entry["index"], rows if controls else without_controls(rows)))
-    pieces.sort(key=lambda piece: piece[0])
-    return [rows.select(columns).replace_schema_metadata(None) for _, rows in pieces]
+    if damaged := {path: error for run in runs if isinstance(run, DamagedParts) for path, error in run.paths.items()}:
+        raise DamagedParts(damaged)
+    runs.sort(key=lambda run: run[0][0][0])
+    if any(before[0][-1][0] > after[0][0][0] for before, after in pairwise(runs)):
+        runs = sorted((run for mixed in runs for run in _blocks(mixed)), key=lambda run: run[0][0][0])
+    return [table for _, table in runs]
 
 
-def _reader(columns: Sequence[str]):
-    def read(path):
+# blocks side by side: index and rows of each, and all their rows
+_Run = tuple[list[tuple[int, int]], pa.Table]
+
+
+def _run_of_parts(parts: list, columns: Sequence[str], controls: bool) -> _Run | DamagedParts:
+    """The rows of parts that follow each other in the plan; an error is returned, so that all are found."""
+    tables, damaged = [], {}
+    for _, path in parts:
         try:
-            return read_file(path, columns)
+            tables.append(_chosen(read_file(path, {*columns, CONTROL}), columns, controls))
         except DamagedParts as error:
-            return error.paths[path]
+            damaged |= error.paths
+    if damaged:
+        return DamagedParts(damaged)
+    blocks = [(entry["index"], table.num_rows) for (entry, _), table in zip(parts, tables, strict=True)]
+    return blocks, pa.concat_tables(tables).combine_chunks()
 
-    return read
+
+def _run_of_file(places: list[Place], columns: Sequence[str], controls: bool) -> _Run | DamagedParts:
+    """The rows of a compacted file, without blocks that lie elsewhere too."""
+    try:
+        table = read_file(places[0].path, {*columns, CONTROL})
+    except DamagedParts as error:
+        return error
+    places = sorted(places, key=lambda place: place.entry["index"])
+    tables = [_chosen(table.slice(place.start, place.entry["rows"]), columns, controls) for place in places]
+    blocks = [(place.entry["index"], rows.num_rows) for place, rows in zip(places, tables, strict=True)]
+    if sum(rows for _, rows in blocks) == table.num_rows:
+        return blocks, _chosen(table, columns, True)
+    return blocks, pa.concat_tables(tables)
+
+
+def _blocks(run: _Run) -> Iterator[_Run]:
+    """The blocks of a run one by one.
+
+    Yields:
+        Runs of one block.
+    """
+    start = 0
+    for index, rows in run[0]:
+        yield [(index, rows)], run[1].slice(start, rows)
+        start += rows
+
+
+def _chosen(table: pa.Table, columns: Sequence[str], controls: bool) -> pa.Table:
+    """What is asked for of a file."""
+    table = table if controls else without_controls(table)
+    return table.select(columns).replace_schema_metadata(None)
 
 
 def _type(text: str) -> pa.DataType:

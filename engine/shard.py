@@ -34,6 +34,8 @@ def execute(config) -> Path:
 
 def conclude(config) -> Path:
     """Report on a sweep that was dealt to several processes, if all of it is there."""
+    if config.sweep.sweeps:
+        return series.run_series(replace(config, cluster=None), execute)
     left = {block.key for block in _blocks(config)} - results.stored(Path(config.out)).keys()
     if not left:
         return run_share(replace(config, cluster=None, shards=1, shard=None))

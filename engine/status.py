@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,12 +172,36 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _of_all(directory: Path) -> list[tuple[str, Status]]:
-    """The status of a sweep, or of each sweep of a series that has begun."""
+def of_all(directory: Path) -> dict[str, Status | None]:
+    """The status of a sweep under an empty name, or of each sweep of a series, None where it has not begun.
+
+    Args:
+        directory: a results directory.
+
+    Returns:
+        Statuses by the sweep's name.
+
+    Raises:
+        ResultsError: it is no results directory.
+    """
     sweeps = results.read_manifest(directory)["plan"].get("sweeps")
     if sweeps is None:
-        return [("", read(directory))]
-    return [(name, read(directory / name)) for name in sweeps if (directory / name / results.MANIFEST).exists()]
+        return {"": read(directory)}
+    return {name: read(directory / name) if (directory / name / results.MANIFEST).exists() else None for name in sweeps}
+
+
+def is_complete(found: Mapping[str, Status | None]) -> bool:
+    """Whether every part is there."""
+    return all(status is not None and status.done_blocks == status.blocks for status in found.values())
+
+
+def describe_all(found: Mapping[str, Status | None]) -> str:
+    """Statuses in words, under the names of their sweeps."""
+    words = (
+        (f"{name}\n" if name else "") + ("has not begun" if status is None else describe(status))
+        for name, status in found.items()
+    )
+    return "\n".join(words)
 
 
 def main() -> None:
@@ -187,12 +212,11 @@ def main() -> None:
     options = parser.parse_args()
     try:
         while True:
-            found = _of_all(options.directory)
+            found = of_all(options.directory)
             if options.watch is not None and sys.stdout.isatty():
                 print("\033[H\033[2J", end="")
-            for name, status in found:
-                print(f"{name}\n{describe(status)}" if name else describe(status), flush=True)
-            if options.watch is None or all(status.done_blocks == status.blocks for _, status in found):
+            print(describe_all(found), flush=True)
+            if options.watch is None or is_complete(found):
                 return
             time.sleep(options.watch)
     except results.ResultsError as error:
