@@ -33,7 +33,8 @@ def test_a_running_sweep_then_a_killed_one_then_a_finished_one(tmp_path, capsys,
     assert now.done == 4 * now.done_blocks >= 8 and now.running in (0, 4)
     assert now.left == 36 - now.done - now.running and now.rate > 0 and now.remaining_s > 0
     (shard,) = now.shards
-    assert (shard.number, shard.of, shard.blocks, shard.done) == (1, 2, 4, now.done_blocks)
+    assert (shard.number, shard.of, shard.blocks) == (1, 2, 4)
+    assert shard.done in (now.done_blocks - 1, now.done_blocks)  # the part is there before the journal says so
     assert shard.state == "running"
     process.process.kill()
     process.wait()

@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from small_sweep import BLOCKS, ROOT, SWEEP
@@ -36,6 +37,8 @@ class Launch:
         self.argv = argv or (*SWEEP, SLOW, f"out={out}")
         self.process = None
 
+    started: ClassVar[list[subprocess.Popen]] = []
+
     def start(self, *options):
         threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         self.process = subprocess.Popen(
@@ -46,6 +49,7 @@ class Launch:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(self.process)
         return self
 
     def slurm(self, *options):
@@ -142,7 +146,9 @@ def scenarios(tmp_path_factory):
         whole = engine.load(engine.run("barriers", [*SWEEP[1:], SLOW, f"out={base / 'whole'}"]))
         for future in futures.values():
             future.exception(timeout=400)
-    return whole, futures
+    yield whole, futures
+    for process in Launch.started:
+        process.kill()
 
 
 def check_rows(launch, whole):
