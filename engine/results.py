@@ -306,12 +306,7 @@ def load(directory: str | Path, columns: Sequence[str] | None = None, *, control
         if name not in known:
             raise ResultsError(f"{directory} has no column {name!r}; its columns are {', '.join(known)}")
     fields = pa.schema([(name, _type(known[name])) for name in names])
-    table = pa.concat_tables([fields.empty_table(), *_pieces(directory, names, controls)])
-    columns = []
-    for _ in names:  # one by one, so that the whole is never in memory twice
-        columns.append(table.column(0).combine_chunks())
-        table = table.remove_column(0)
-    return pa.table(columns, schema=fields)
+    return pa.concat_tables([fields.empty_table(), *_pieces(directory, names, controls)])
 
 
 def without_controls(table: pa.Table) -> pa.Table:

@@ -61,7 +61,7 @@ def report(directory: Path) -> tuple[pa.Table, list[Path]]:
 def rows_of(directory: Path) -> pa.Table:
     """All rows of a sweep; of one with very many cells without the columns that are lists."""
     manifest = results.read_manifest(directory)
-    if manifest.get("cells", 0) <= MANY_CELLS:
+    if manifest.get("plan", {}).get("cells", 0) <= MANY_CELLS:
         return results.load(directory)
     return results.load(directory, [name for name, kind in manifest["columns"].items() if not kind.startswith("list")])
 
