@@ -5,7 +5,7 @@ import json
 import pytest
 
 import engine
-from engine import claim, config, results, series
+from engine import claim, config, plan, results, series
 
 TINY = [
     "sweep.grid.depth=[2]",
@@ -67,3 +67,13 @@ def test_scale_chooses_between_two_sizes():
     grid = config.read(["+sweep=barriers", "sweep.scale=full", "sweep.seeds=${scale:2,9}"]).sweep
     assert grid.seeds == 9
     assert config.read(["+sweep=barriers", "sweep.seeds=${scale:2,9}"]).sweep.seeds == 2
+
+
+@pytest.mark.parametrize("name", [name for name in config.sweeps() if name != "paper"])
+def test_the_full_scale_of_every_sweep_is_a_larger_one(name):
+    def cells(scale):
+        read = config.read([f"+sweep={name}", f"sweep.scale={scale}"])
+        return sum(map(len, plan.blocks(read.sweep.grid, read.sweep.seeds, read.block)))
+
+    assert name in config.read(["+sweep=paper"]).sweep.sweeps
+    assert cells("full") > cells("default")
