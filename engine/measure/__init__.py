@@ -7,7 +7,9 @@ A member is a module with ``COLUMNS``, the pyarrow type of each column it fills,
 ``of_minima(study)``
     For the minima of a block: a list with one value per minimum for each column, repeated in the rows of its pairs.
 ``of_block(study)``
-    Rows of its own, as dictionaries, one per cell or per whatever is measured.
+    Rows of its own, as dictionaries, one per cell or per whatever is measured.  In the column ``control`` they may say
+    what was altered so that a claim must fail (``engine.claim``): such rows are for that alone, ``engine.load`` leaves
+    them out.
 
 A value that could not be computed is None, and the row's ``reason`` says why; it is never a number.
 """
