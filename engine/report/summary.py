@@ -29,6 +29,7 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    lines: int = LINES  # in the terminal at most
 
 
 def summaries(table: pa.Table) -> list[Table]:
@@ -86,7 +87,7 @@ def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
                 f"control: {claim.get('control')}, {control}",
             ],
         ]
-    return [Table("Claims", ["verdict", "claim"], told)]
+    return [Table("Claims", ["verdict", "claim"], told, lines=len(told))]
 
 
 def words(value: Any) -> str:

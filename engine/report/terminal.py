@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from engine.report.summary import LINES, Table
+from engine.report.summary import Table
 
 LEFT = ("claim", "reason", "path", "pairs", "verdict", "control", "predicted", "measured", "activation")
 LONG = ("claim", "reason")
@@ -27,11 +27,11 @@ def show(heading: str, tables: Sequence[Table], console: Console | None = None) 
         for name in table.head:
             left = name in LEFT
             shown.add_column(Text(name), justify="left" if left else "right", overflow="fold", no_wrap=name not in LONG)
-        for row in table.rows[:LINES]:
+        for row in table.rows[: table.lines]:
             shown.add_row(*(Text(printable(cell), style=VERDICTS.get(cell, "")) for cell in row))
         console.print(Text(table.title, style="bold"))
         console.print(shown, end="")
-        left_out = len(table.rows) - LINES
+        left_out = len(table.rows) - table.lines
         if left_out > 0:
             console.print(Text(f"… and {left_out} more, in the report", style="dim"))
         if table.note:
