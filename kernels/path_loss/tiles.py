@@ -168,10 +168,9 @@ def valid(labels, values):
 @kernel
 def add_losses(sums, z, targets, labels, at, classes, samples, wanted):
     """Add the samples' losses to ``sums``: outputs ``z`` against ``targets`` and ``labels`` from column ``at`` on."""
-    zero = tile(z.dtype.type(0), 1, 1)
-    lanes = lanes_of(z)
+    zero = tile(z.dtype.type(0), 1, COLS)
     squared, entropy, error = zero, zero, zero
-    for j in range(0, samples, lanes):
+    for j in range(0, samples, COLS * lanes_of(z)):
         label = row(labels, at + j, zero)
         if wanted & (1 << SQUARED):
             square = zero
@@ -179,22 +178,26 @@ def add_losses(sums, z, targets, labels, at, classes, samples, wanted):
                 residual = row(z, (r, j), zero) - row(targets, (r, at + j), zero)
                 square = fma(residual, residual, square)
             squared += valid(label, square)
-        if wanted & (1 << ENTROPY | 1 << ERROR):
-            top = row(z, (0, j), zero)  # NaN where any output is
-            own, best, choice = top, top, zero
+        if wanted & (1 << ENTROPY):
+            top = row(z, (0, j), zero)
+            own, odds = top, zero
             for r in range(1, classes):
                 logit = row(z, (r, j), zero)
                 own = np.where(label == r, logit, own)
-                choice = np.where(logit > best, r, choice)  # the first of the largest, as argmax
-                best = np.where(logit > best, logit, best)
-                top = np.maximum(top, logit)
+                top = np.where(logit > top, logit, top)
+            for r in range(classes):
+                odds += np.exp(row(z, (r, j), zero) - top)  # NaN where any output is
+            entropy += valid(label, np.log(odds) + (top - own))
+        if wanted & (1 << ERROR):
+            top = row(z, (0, j), zero)
+            choice, strange = zero, top
+            for r in range(1, classes):
+                logit = row(z, (r, j), zero)
+                choice = np.where(logit > top, r, choice)  # the first of the largest, as argmax
+                top = np.where(logit > top, logit, top)
+                strange = np.where(logit == logit, strange, logit)
             wrong = np.where(choice == label, zero, 1.0)
-            error += valid(label, np.where(top == top, wrong, top))
-            if wanted & (1 << ENTROPY):
-                odds = zero
-                for r in range(classes):
-                    odds += np.exp(row(z, (r, j), zero) - top)
-                entropy += valid(label, np.log(odds) + (top - own))
+            error += valid(label, np.where(strange == strange, wrong, strange))
     sums[SQUARED] += total(squared)
     sums[ENTROPY] += total(entropy)
     sums[ERROR] += total(error)
@@ -211,9 +214,9 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, on
     points, samples, first = t.shape[1], x.shape[1], table[0]
     hidden = table.shape[0] > 1
     kind = activation if hidden else LINEAR
-    ends = scratch(2 * first[ROWS], wide, a)
+    ends = scratch(2 * first[ROWS], wide + lanes_of(a), a)  # no power of two: rows would share the cache's sets
     end_a, end_b = ends[: first[ROWS]], ends[first[ROWS] :]
-    network, values = scratch(1, a.shape[1], a)[0], scratch(rows, narrow, a)
+    network, values = scratch(1, a.shape[1], a)[0], scratch(rows, narrow + lanes_of(a), a)
     nothing = scratch(0, narrow, a)
     sums = np.zeros(SUMS)
     for entry in range(start, stop):
@@ -240,7 +243,7 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, wide, x, on
 @kernel
 def network_sums(start, stop, out, networks, table, rows, narrow, x, ones, targets, labels, activation, skip, wanted):
     """Sums of losses of networks ``(P, size)`` in ``out`` ``(P, SUMS)``."""
-    values = scratch(rows, narrow, networks)
+    values = scratch(rows, narrow + lanes_of(networks), networks)
     nothing = scratch(0, narrow, networks)
     first, outputs = table[0], table[-1]
     kind = activation if table.shape[0] > 1 else LINEAR
