@@ -18,6 +18,7 @@ KEPT_SAMPLES = 256  # more are no use
 WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)
+REDUCTION = 4  # samples for each row of their triangular factor from which on it is taken
 WORK = 2**20  # multiplications worth handing to a thread
 
 
@@ -29,12 +30,15 @@ def unfit(x: Tensor) -> str | None:
 
 
 class Problem:
-    """Data, activation and losses as the kernels take them; with ``keep`` for gradients."""
+    """Data, activation and losses as the kernels take them; with ``keep`` for gradients, ``whole`` not reduced."""
 
-    def __init__(self, weights, biases, x: Tensor, y: Tensor, *, activation, skip, losses, keep: bool = False):
+    def __init__(self, weights, biases, x, y, *, activation, skip, losses, keep: bool = False, whole: bool = False):
         widths = [x.shape[1], *(w.shape[-2] for w in weights)]
         self.layout = Layout.of(widths, skip, x.dtype, keep)
-        self.samples = Samples.of(x, y, widths[-1], biases is not None)
+        squared = activation == "linear" and not set(losses) & set(errors.LABEL_LOSSES)
+        fewer = REDUCTION * (widths[0] + 1 + widths[-1]) <= x.shape[0]
+        self.reduced = not whole and squared and fewer and bool(x.isfinite().all()) and bool(y.isfinite().all())
+        self.samples = Samples.of(x, y, widths[-1], biases is not None, self.reduced)
         self.losses, self.count = losses, x.shape[0]
         self.step = TAIL[1] * self.layout.lanes
         self.bytes = x.element_size()
@@ -101,7 +105,7 @@ def pieces(count: int, numbers: int, itemsize: int):
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def part_of(layers, piece: slice):
+def part_of(layers, piece):
     """The piece of each layer."""
     return None if layers is None else [layer[piece] for layer in layers]
 
@@ -109,6 +113,15 @@ def part_of(layers, piece: slice):
 def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
     """Losses ``(P, T)`` at explicit weights."""
     return autograd.curve_loss(_curve_values, _curve_slopes, weights, x, y, biases=biases, **options)
+
+
+def _where_lost(problem: Problem, sums: np.ndarray, values: list[Tensor], whole) -> list[Tensor]:
+    """Replace what is not finite by ``whole(pairs)``: zeros of the factor times infinity are not what samples give."""
+    lost = torch.from_numpy(~np.isfinite(sums).all(axis=(1, 2))).nonzero()[:, 0]
+    if problem.reduced and len(lost):
+        for value, again in zip(values, whole(lost), strict=True):
+            value[lost] = again
+    return values
 
 
 def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
@@ -122,7 +135,11 @@ def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
         out = sums[p].reshape(-1, tiles.SUMS)
         args = (out, packed, *problem.scratch, *problem.data, *problem.function)
         over_batch(tiles.network_sums, len(out), problem.chunk(1), *args)
-    return problem.values(sums)
+
+    def whole(pairs):
+        return _curve_values(part_of(weights, pairs), part_of(biases, pairs), x, y, whole=True, **options)
+
+    return _where_lost(problem, sums, problem.values(sums), whole)
 
 
 def _curve_slopes(weights, biases, x, y, upstream, **options) -> list[Tensor]:
@@ -161,7 +178,12 @@ def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -
         points_of = t[p].contiguous().numpy()
         args = (parts, sums[p], a, b, points_of, *problem.scratch, wide, *problem.data, *problem.function)
         over_batch(tiles.path_sums, len(a) * parts, problem.chunk(-(-points // parts)), *args)
-    return problem.values(sums)
+
+    def whole(pairs):
+        ends = (part_of(layers, pairs) for layers in (weights_a, weights_b, biases_a, biases_b))
+        return _path_values(t[pairs], *ends, x, y, whole=True, **options)
+
+    return _where_lost(problem, sums, problem.values(sums), whole)
 
 
 def _path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, **options) -> list[Tensor]:

@@ -112,24 +112,45 @@ class Samples:
     labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, outputs: int, biased: bool) -> Samples:
-        """From ``x`` ``(N, d_0)``, ``y`` ``(N, C)`` or labels ``(N,)``, for networks with biases or without."""
-        count = x.shape[0]
+    def of(x: Tensor, y: Tensor, outputs: int, biased: bool, reduced: bool = False) -> Samples:
+        """From ``x`` ``(N, d_0)``, ``y`` ``(N, C)`` or labels ``(N,)``, for networks with biases or without.
+
+        ``reduced`` data are the rows of their triangular factor, with the same squared losses of linear networks.
+        """
+        ones = torch.full((x.shape[0], 1), float(biased), dtype=x.dtype)
+        labels = torch.zeros_like(ones) if y.is_floating_point() else y.to(x.dtype)[:, None]
+        targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype)
+        if reduced:
+            x, ones, targets = _triangular(x, ones, targets)
+            labels = torch.zeros_like(ones)
         lanes = target.register_bytes() // x.dtype.itemsize
-        n = padded(count, TAIL[1] * lanes)
+        n = padded(len(x), TAIL[1] * lanes)
 
-        def wide(rows, fill=0.0):
-            return torch.full((rows, n), fill, dtype=x.dtype)
+        def columns(values, rows, fill=0.0):
+            return _wide(values.mT, rows, n, fill).numpy()
 
-        samples, ones, labels, targets = wide(padded(x.shape[1], TAIL[0])), wide(1), wide(1, -1.0), wide(outputs)
-        samples[: x.shape[1], :count] = x.mT
-        rows = x.new_zeros(n, padded(x.shape[1], lanes))
-        rows[:count, : x.shape[1]] = x
-        ones[0, :count] = biased
-        if y.is_floating_point():
-            labels[0, :count] = 0
-            targets[:, :count] = y.mT
-        else:
-            labels[0, :count] = y.to(x.dtype)
-            targets[y.long(), torch.arange(count)] = 1
-        return Samples(samples.numpy(), rows.numpy(), ones[0].numpy(), targets.numpy(), labels[0].numpy())
+        return Samples(
+            columns(x, padded(x.shape[1], TAIL[0])),
+            _wide(x, n, padded(x.shape[1], lanes)).numpy(),
+            columns(ones, 1)[0],
+            columns(targets, outputs),
+            columns(labels, 1, -1.0)[0],
+        )
+
+
+def _wide(values: Tensor, rows: int, columns: int, fill: float = 0.0) -> Tensor:
+    """``values`` in the corner of a larger matrix."""
+    wide = torch.full((rows, columns), fill, dtype=values.dtype)
+    wide[: values.shape[0], : values.shape[1]] = values
+    return wide
+
+
+def _triangular(*parts: Tensor) -> tuple[Tensor, ...]:
+    """The parts' columns in the triangular factor of all of them together."""
+    from .factor import triangulate
+
+    together = torch.cat(parts, dim=1)
+    samples, count = together.shape
+    factor = _wide(together.mT, count, padded(samples, target.register_bytes() // together.itemsize))
+    triangulate(factor.numpy())
+    return factor[:, :count].mT.split([part.shape[1] for part in parts], dim=1)
