@@ -30,6 +30,8 @@ class Config:
     schedule: str = "cosine"
     # a network stops when its gradient norm, penalty included, is at most this
     tolerance: float = 1e-4
+    # go on by a second-order method to a gradient near rounding; at kinks of ReLUs it does not vanish
+    polish: bool = False
 
     def __post_init__(self):
         for option, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
@@ -66,12 +68,13 @@ class Config:
             batch_size=self.batch_size,
             schedule=self.schedule,
             tolerance=self.tolerance,
+            polish=self.polish,
         )
         finite = trained.loss.isfinite() & trained.grad_norm.isfinite()
         return Found(
             Weights(trained.weights, trained.biases),
             trained.grad_norm,
-            trained.steps,
+            trained.steps + trained.polished,
             trained.reached,
             [None if good else "the training did not stay finite" for good in finite.tolist()],
         )

@@ -25,6 +25,7 @@ class Trained:
     loss: Tensor  # (P,), over all samples, without the penalty
     grad_norm: Tensor  # (P,), over all samples, with the penalty
     steps: Tensor  # (P,) int64, steps taken
+    polished: Tensor  # (P,) int64, steps of the second-order finish
     reached: Tensor  # (P,) bool, grad_norm <= tolerance
 
 
@@ -46,6 +47,7 @@ def train(
     schedule: str = "constant",
     tolerance: float | Tensor = 0.0,
     seed: int | Tensor = 0,
+    polish: bool = False,
 ) -> Trained:
     """Train a stack of networks to their minima, each as if it were alone.
 
@@ -69,6 +71,8 @@ def train(
         tolerance: one number or ``(P,)``: without batches a network stops once its gradient norm over all samples,
             penalty included, is at most this.
         seed: of the order of batches, one integer or ``(P,)`` int64.
+        polish: go on from there by limited-memory BFGS over all samples, to a gradient near rounding where the function
+            is smooth; at a kink of ReLUs it does not vanish.
 
     Returns:
         The trained stack.
@@ -107,6 +111,10 @@ def train(
         seeds=torch.as_tensor(seed, dtype=torch.int64, device="cpu").expand(networks),
         **problem,
     )
+    polished = torch.zeros_like(taken)
+    if polish:
+        # captured steps are of no use to it
+        weights, biases, polished = (cpu if run is cpu else blocks).polish(weights, biases, x, y, **problem)
     value, norm = run.measure(weights, biases, x, y, **problem)
     return Trained(
         weights=tuple(weights),
@@ -114,5 +122,6 @@ def train(
         loss=value,
         grad_norm=norm,
         steps=taken,
+        polished=polished,
         reached=norm <= tolerance,
     )

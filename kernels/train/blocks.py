@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..path_loss import blocks as losses
+from .polish import finish
 from .reference import batches, learning_rate_at
 
 
@@ -117,3 +118,21 @@ def measure(weights, biases, x, y, **problem):
     """Losses ``(P,)`` without the penalty and norms ``(P,)`` of the gradients with it, over all samples."""
     value, _, norm = gradients([*weights, *(biases or [])], len(weights), x, y, **problem)
     return value, norm
+
+
+def polish(weights, biases, x, y, *, weight_decay, **problem):
+    """Second-order finish; returns weights, biases and the steps each network took."""
+    parameters = [*weights, *(biases or [])]
+    shapes = [p.shape[1:] for p in parameters]
+    sizes = [shape.numel() for shape in shapes]
+
+    def parts(networks):
+        return [part.unflatten(1, s) for part, s in zip(networks.split(sizes, dim=1), shapes, strict=True)]
+
+    def evaluate(networks, decay):
+        value, found, _ = gradients(parts(networks), len(weights), x, y, weight_decay=decay, **problem)
+        return value + 0.5 * decay * networks.square().sum(1), torch.cat([g.flatten(1) for g in found], dim=1)
+
+    networks, taken = finish(torch.cat([p.flatten(1) for p in parameters], dim=1), weight_decay, evaluate)
+    done = parts(networks)
+    return done[: len(weights)], biases and done[len(weights) :], taken

@@ -8,6 +8,7 @@ import torch
 from ..path_loss.blocks import scale
 from ..path_loss.cpu import Problem
 from ..threads import over_batch
+from .polish import finish
 from .reference import batches, learning_rate_at
 
 SPAN = 2**33  # multiplications of all networks in one call of the kernel: so often can it be interrupted
@@ -42,7 +43,8 @@ def train(weights, biases, x, y, *, optimizer, learning_rate, momentum, steps, b
     """Train the stack; returns weights, biases and the steps each network took."""
     from . import tiles
 
-    problem = Problem(weights, biases, x, y, activation=activation, skip=skip, losses=(loss,), keep=True)
+    options = {"activation": activation, "skip": skip, "losses": (loss,)}
+    problem = Problem(weights, biases, x, y, keep=True, whole=batch_size is not None, **options)
     layout, samples = problem.layout, batch_size or x.shape[0]
     packed = layout.pack(weights, biases)
     networks = packed.numpy()
@@ -73,3 +75,23 @@ def train(weights, biases, x, y, *, optimizer, learning_rate, momentum, steps, b
             break
     weights, biases_out = layout.views(packed)
     return weights, biases and biases_out, torch.from_numpy(taken)
+
+
+def polish(weights, biases, x, y, *, activation, skip, loss, weight_decay):
+    """Second-order finish; returns weights, biases and the steps each network took."""
+    from ..path_loss import backward, tiles
+
+    problem = Problem(weights, biases, x, y, activation=activation, skip=skip, losses=(loss,), keep=True)
+    factors = factors_of(loss, x.shape[0], problem)
+
+    def evaluate(networks, decay):
+        slopes, sums = torch.zeros_like(networks), np.zeros((len(networks), tiles.SUMS))
+        each = np.tile(factors, (len(networks), 1))
+        args = (slopes.numpy(), sums, each, networks.numpy(), *problem.scratch, *problem.data, *problem.function)
+        over_batch(backward.network_slopes, len(networks), problem.chunk(3), *args)
+        value = torch.from_numpy(sums[:, : len(factors)] @ factors).to(x.dtype)
+        return value + 0.5 * decay * networks.square().sum(1), slopes + decay[:, None] * networks
+
+    networks, taken = finish(problem.layout.pack(weights, biases), weight_decay, evaluate)
+    weights, biases_out = problem.layout.views(networks)
+    return weights, biases and biases_out, taken
