@@ -39,6 +39,7 @@ from .tiles import (
     weights_of,
 )
 
+NO_LOSSES = np.int64(0)  # as ``wanted``
 DENSITY = (2 * np.pi) ** -0.5  # of the standard normal distribution at 0
 
 
@@ -241,8 +242,8 @@ def path_slopes(start, stop, slopes_a, slopes_b, slopes_t, factors, a, b, t, tab
             slopes[:] = 0.0
             for at in range(0, x.shape[1], narrow):
                 add_slopes(slopes, nothing, network, table, values, kept, deltas, turned, x, x_rows, ones, targets,
-                           labels, at, min(narrow, x.shape[1] - at), activation, skip, 0, factors[p, i, SQUARED],
-                           factors[p, i, ENTROPY])  # fmt: skip
+                           labels, at, min(narrow, x.shape[1] - at), activation, skip, NO_LOSSES,
+                           factors[p, i, SQUARED], factors[p, i, ENTROPY])  # fmt: skip
             along = 0.0
             for k in range(slopes.shape[0]):
                 slopes_a[p, k] += s * slopes[k]

@@ -17,7 +17,9 @@ from ..tile_math import erf, sigmoid
 from ..tile_matrix import add_product
 from .layout import BIASES, FROM, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL, TO, WEIGHTS
 
-LINEAR, RELU, LEAKY_RELU, RELU_SQUARED, TANH, SIGMOID, GELU = range(len(errors.ACTIVATIONS))
+# typed: numba would compile another copy of a function for each plain number that is written where it is called
+LINEAR, RELU, LEAKY_RELU, RELU_SQUARED, TANH, SIGMOID, GELU = map(np.int64, range(len(errors.ACTIVATIONS)))
+FIRST = np.int64(0)  # column
 # sums of losses over samples, from which all of ``errors.LOSSES`` follow, and their bits in ``wanted``
 SQUARED, ENTROPY, ERROR = range(3)
 SUMS = 3
@@ -136,7 +138,7 @@ def later_layers(values, kept, network, table, x, at, ones, activation, skip, sa
             source, source_at = x, at
         else:
             source = values[entry[SOURCE] :]
-        layer(out, weights, biases, entry[INPUTS], inputs, 0, ones, at, source, source_at, scale, kind, samples)
+        layer(out, weights, biases, entry[INPUTS], inputs, FIRST, ones, at, source, source_at, scale, kind, samples)
         activate(out, kept[entry[TO] :], entry[OUTPUTS], samples, kind)
 
 

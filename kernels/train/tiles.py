@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit import kernel
-from ..path_loss.backward import add_slopes, turn, workspace
+from ..path_loss.backward import NO_LOSSES, add_slopes, turn, workspace
 from ..path_loss.tiles import SUMS, lanes_of, scratch
 from ..simd import fma, row, store, tile, total
 
@@ -100,8 +100,8 @@ def train(start, stop, networks, first, second, taken, live, rates, learning_rat
             slopes[:] = 0.0
             for at in range(0, batch, narrow):
                 add_slopes(slopes, nothing, networks[p], table, values, kept, deltas, turned, some, some_rows,
-                           some_ones, some_targets, some_labels, at, min(narrow, batch - at), activation, skip, 0,
-                           squared, entropy)  # fmt: skip
+                           some_ones, some_targets, some_labels, at, min(narrow, batch - at), activation, skip,
+                           NO_LOSSES, squared, entropy)  # fmt: skip
             norm = np.sqrt(add_penalty(slopes, networks[p], decay[p]))
             if not batches and norm <= tolerance[p]:
                 live[p] = False
