@@ -1,4 +1,4 @@
-"""How CPU kernels are compiled: ``@kernel`` for what Python calls, ``@inline`` for what kernels call.
+"""How CPU kernels are compiled: ``@kernel`` for what Python calls, ``@inline`` and ``@part`` for what kernels call.
 
 numba's own disk cache keys a function by its own file, so that an edit of ``simd.py`` would leave stale machine code
 behind, numbers its files, so that two processes may exchange theirs, and refuses to work where nothing is writable.
@@ -33,9 +33,26 @@ def inline(function):
     return numba.njit(forceinline=True, error_model="numpy", nogil=True)(function)
 
 
+def leaf(function):
+    """As ``inline``, for a function that makes no array, which then counts no references.
+
+    Where branches keep numba from removing the counts, they take as long as a tile of arithmetic.
+    """
+    return numba.njit(forceinline=True, error_model="numpy", nogil=True, _nrt=False)(function)
+
+
 def kernel(function):
     """Compile ``function`` at its first call, without the interpreter lock, and keep the machine code on disk."""
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    return _kept(function)
+
+
+def part(function):
+    """As ``kernel``, for a function that makes no array: what kernels call without having it inlined."""
+    return _kept(function, _nrt=False)
+
+
+def _kept(function, **options):
+    dispatcher = numba.njit(error_model="numpy", nogil=True, **options)(function)
     dispatcher._cache = KernelCache(function)  # what ``njit(cache=True)`` does with a cache of numba's
     return dispatcher
 

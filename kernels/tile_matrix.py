@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import inline
+from .jit import inline, leaf
 from .simd import COLS, LANES32, LANES64, ROWS, block, column, fma, largest, over_rows, row, store, tile
 
 
@@ -34,7 +34,7 @@ def aligned(count, like):
     return buffer[skip : skip + count]
 
 
-@inline
+@leaf
 def add_product(acc, A, B, i, j, depth):
     """Return acc + A[i : i + rows, :depth] @ B[:depth, j : j + cols * lanes], ``acc`` a tile of registers."""
     for k in range(depth):

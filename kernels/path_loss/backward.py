@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import inline, kernel
+from ..jit import inline, kernel, leaf, part
 from ..simd import COLS, block, column, fma, row, store, tile, total, transpose
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import erf
@@ -43,7 +43,7 @@ NO_LOSSES = np.int64(0)  # as ``wanted``
 DENSITY = (2 * np.pi) ** -0.5  # of the standard normal distribution at 0
 
 
-@kernel
+@part
 def output_deltas(deltas, z, targets, labels, at, classes, samples, squared, entropy):
     """Derivatives by the outputs ``z`` of ``squared`` · squared residuals + ``entropy`` · cross entropies."""
     zero, number = tile(z.dtype.type(0), 1, 1), z.dtype.type
@@ -65,7 +65,7 @@ def output_deltas(deltas, z, targets, labels, at, classes, samples, squared, ent
             store(deltas, (r, j), valid(label, delta))
 
 
-@inline
+@leaf
 def sloped(deltas, values, activation):
     """Times the activation's derivative, where it follows from the activations ``values``."""
     if activation == RELU:
@@ -81,7 +81,7 @@ def sloped(deltas, values, activation):
     return deltas
 
 
-@inline
+@leaf
 def pull_tile(like, i, j, out, weights, deltas, depth, later, skip, values, activation):
     """One tile of ``pull``."""
     sums = 0.0 * like
@@ -92,7 +92,7 @@ def pull_tile(like, i, j, out, weights, deltas, depth, later, skip, values, acti
     store(out, (i, j), sloped(sums, block(values, (i, j), like), activation))
 
 
-@kernel
+@part
 def pull(out, weights, deltas, depth, later, skip, values, kept, rows, samples, activation):
     """Set out = (weights.T @ deltas + skip * later) * activation's derivative at ``values``, or ``kept`` of gelu."""
     lanes, number = lanes_of(out), out.dtype.type
@@ -114,7 +114,7 @@ def pull(out, weights, deltas, depth, later, skip, values, kept, rows, samples, 
                 store(out, (i, j), row(out, (i, j), one) * slope)
 
 
-@inline
+@leaf
 def slope_tile(like, i, j, slopes, deltas, inputs, start, samples):
     """One tile of ``add_weight_slopes``."""
     sums = block(slopes, (i, j), like)
@@ -123,7 +123,7 @@ def slope_tile(like, i, j, slopes, deltas, inputs, start, samples):
     store(slopes, (i, j), sums)
 
 
-@inline
+@leaf
 def slope_rows(wide, one, i, slopes, rest):
     """A row of tiles of ``add_weight_slopes``."""
     lanes = lanes_of(slopes)
@@ -134,7 +134,7 @@ def slope_rows(wide, one, i, slopes, rest):
         slope_tile(one, i, j, slopes, *rest)
 
 
-@kernel
+@part
 def add_weight_slopes(slopes, deltas, inputs, start, samples):
     """Add deltas @ inputs to ``slopes``; ``inputs`` has samples in rows, from row ``start`` on."""
     number, rows = slopes.dtype.type, slopes.shape[0]
@@ -146,7 +146,7 @@ def add_weight_slopes(slopes, deltas, inputs, start, samples):
         slope_rows(tile(number(0), TAIL_ROWS, COLS), tile(number(0), TAIL_ROWS, 1), i, slopes, rest)
 
 
-@kernel
+@part
 def add_bias_slopes(slopes, deltas, rows, ones, at, samples):
     """Add the sums over samples of deltas · ones to ``slopes``."""
     zero = tile(slopes.dtype.type(0), 1, 1)
@@ -157,7 +157,7 @@ def add_bias_slopes(slopes, deltas, rows, ones, at, samples):
         slopes[r] += total(sums)
 
 
-@kernel
+@part
 def turn(out, values, units, samples):
     """Set out[s, i] = values[i, s]; ``values`` has rows for whole registers, those beyond ``units`` are zero."""
     lanes = lanes_of(out)
@@ -179,7 +179,7 @@ def workspace(rows, narrow, table, like):
     return values[:rows], values[rows : 2 * rows], values[2 * rows :], turned
 
 
-@kernel
+@part
 def add_slopes(slopes, sums, network, table, values, kept, deltas, turned, x, x_rows, ones, targets, labels, at,
                samples, activation, skip, wanted, squared, entropy):  # fmt: skip
     """Add to ``slopes`` the gradient of ``squared`` · squared residuals + ``entropy`` · cross entropies.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import inline, kernel
+from ..jit import kernel, leaf
 from ..simd import fma, row, store, tile, total
 from .tiles import lanes_of
 
 
-@inline
+@leaf
 def _dot(like, a, b):
     sums = like
     for s in range(0, a.shape[0], lanes_of(a)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import errors
-from ..jit import inline, kernel
+from ..jit import inline, kernel, leaf, part
 from ..simd import COLS, LANES32, LANES64, block, column, fma, row, store, tile, total
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import erf, sigmoid
@@ -28,7 +28,7 @@ SLOPE = 0.01  # of leaky ReLU
 SQRT_HALF = 0.5**0.5
 
 
-@inline
+@leaf
 def lanes_of(array):
     """Numbers in a register of the array's dtype."""
     return LANES64 if array.itemsize == 8 else LANES32
@@ -43,7 +43,7 @@ def scratch(rows, columns, like):
     return buffer[skip : skip + rows * columns].reshape(rows, columns)
 
 
-@inline
+@leaf
 def bent(z, activation):
     """The activations that are cheap enough to be applied to a tile of sums; others leave it as it is."""
     if activation == RELU:
@@ -56,7 +56,7 @@ def bent(z, activation):
     return z
 
 
-@kernel
+@part
 def bend(values, kept, rows, samples, activation):
     """The other activations, in place, a register at a time; ``kept``, where it has rows, takes what gelu bends."""
     like = tile(values.dtype.type(0), 1, 1)
@@ -73,14 +73,14 @@ def bend(values, kept, rows, samples, activation):
                     store(kept, (i, j), z)
 
 
-@inline
+@leaf
 def activate(values, kept, rows, samples, activation):
     """What ``bent`` has left to do."""
     if activation >= TANH:
         bend(values, kept, rows, samples, activation)
 
 
-@inline
+@leaf
 def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation):
     """One tile of ``layer``."""
     sums = column(biases, i, zero) * row(ones, at + j, zero)
@@ -89,7 +89,7 @@ def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at,
     store(out, (i, j), bent(add_product(sums, weights, inputs, i, start + j, depth), activation))
 
 
-@kernel
+@part
 def layer(out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation, samples):
     """Set out = activation(weights @ inputs + biases * ones + skip * source), but for those that ``bend`` applies.
 
@@ -107,7 +107,7 @@ def layer(out, weights, biases, depth, inputs, start, ones, at, source, source_a
             layer_tile(tail, i, j, *rest)
 
 
-@inline
+@leaf
 def weights_of(network, entry):
     """A layer's weights ``(rows, stride)`` and biases ``(rows,)``; ``entry`` is its row of the layout's table."""
     rows, stride, begin = entry[ROWS], entry[STRIDE], entry[WEIGHTS]
@@ -115,7 +115,7 @@ def weights_of(network, entry):
     return weights, network[entry[BIASES] : entry[BIASES] + rows]
 
 
-@kernel
+@part
 def first_layer(out, kept, network, entry, x, at, ones, activation, samples):
     """Activations of the first hidden layer from column ``at`` of ``x`` on."""
     weights, biases = weights_of(network, entry)
@@ -123,7 +123,7 @@ def first_layer(out, kept, network, entry, x, at, ones, activation, samples):
     activate(out, kept, entry[OUTPUTS], samples, activation)
 
 
-@kernel
+@part
 def later_layers(values, kept, network, table, x, at, ones, activation, skip, samples):
     """Activations of all layers but the first, and the outputs, in ``values``; ``x`` and ``ones`` from ``at`` on."""
     for i in range(1, table.shape[0]):
@@ -142,7 +142,7 @@ def later_layers(values, kept, network, table, x, at, ones, activation, skip, sa
         activate(out, kept[entry[TO] :], entry[OUTPUTS], samples, kind)
 
 
-@kernel
+@part
 def mix(out, kept, a, b, s, t, rows, start, samples, activation):
     """Set out = activation(s a + t b), of columns from ``start`` on."""
     like = tile(out.dtype.type(0), 1, COLS)
@@ -153,7 +153,7 @@ def mix(out, kept, a, b, s, t, rows, start, samples, activation):
     activate(out, kept, rows, samples, activation)
 
 
-@kernel
+@part
 def interpolate(out, a, b, s, t, begin):
     """Set out = s a + t b from number ``begin`` on, the beginning of a layer."""
     like = tile(out.dtype.type(0), 1, 1)
@@ -161,13 +161,13 @@ def interpolate(out, a, b, s, t, begin):
         store(out, k, row(a, k, like) * s + row(b, k, like) * t)
 
 
-@inline
+@leaf
 def valid(labels, values):
     """Values of samples, 0 in padding."""
     return np.where(labels >= 0.0, values, 0.0)
 
 
-@kernel
+@part
 def add_losses(sums, z, targets, labels, at, classes, samples, wanted):
     """Add the samples' losses to ``sums``: outputs ``z`` against ``targets`` and ``labels`` from column ``at`` on."""
     zero = tile(z.dtype.type(0), 1, COLS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import kernel, part
 from ..path_loss.backward import NO_LOSSES, add_slopes, turn, workspace
 from ..path_loss.tiles import SUMS, lanes_of, scratch
 from ..simd import fma, row, store, tile, total
@@ -15,7 +15,7 @@ from ..simd import fma, row, store, tile, total
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba (2015), algorithm 1
 
 
-@kernel
+@part
 def add_penalty(slopes, network, decay):
     """Add decay · network to its gradient; returns the sum of the squares."""
     like = tile(slopes.dtype.type(0), 1, 1)
@@ -27,7 +27,7 @@ def add_penalty(slopes, network, decay):
     return total(squares)
 
 
-@kernel
+@part
 def adam(network, slopes, first, second, rate, step):
     """One step of Adam (Kingma & Ba 2015), number ``step`` from 1 on, with torch.optim's order of operations."""
     number = slopes.dtype.type
@@ -43,7 +43,7 @@ def adam(network, slopes, first, second, rate, step):
         store(network, k, row(network, k, like) - size * (mean / (np.sqrt(square) / root + EPSILON)))
 
 
-@kernel
+@part
 def descend(network, slopes, first, rate, momentum):
     """One step of gradient descent with momentum."""
     number = slopes.dtype.type
@@ -55,7 +55,7 @@ def descend(network, slopes, first, rate, momentum):
         store(network, k, row(network, k, like) - size * move)
 
 
-@kernel
+@part
 def gather(order, x, x_rows, ones, targets, labels, some, some_rows, some_ones, some_targets, some_labels):
     """The samples of a batch from those of all, as the tile kernels take them."""
     like = tile(x.dtype.type(0), 1, 1)
