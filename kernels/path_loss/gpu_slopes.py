@@ -195,7 +195,7 @@ def launch(task: Task, slopes: Sequence[tuple[Tensor, Tensor | None]], factors: 
     samples, warps = SLOPES[task.arithmetic][task.plan.outputs]
     here, inner = len(slopes[0][0]), len(task.weights) - 1
     one = inner * samples * task.plan.outputs * task.sum_dtype.itemsize
-    programs = max(1, min(here, 4 * task.gpu.processors, SCRATCH // one))
+    programs = max(1, min(here, 4 * task.gpu.processors, SCRATCH // 2 // one))
     addresses = tuple(0 if s is None else s.data_ptr() for layer in slopes for s in layer)
     arguments = task.arguments | {
         "slopes_ptr": constant(addresses, torch.int64, task.x.device),
@@ -244,7 +244,7 @@ def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
     t = task.t.expand(task.pairs, points)
     slopes_t = torch.zeros(task.pairs, points, dtype=t.dtype, device=t.device)
     size = points * sum(out * (into + 1) for into, out in pairwise(task.widths)) * task.x.element_size()
-    together = max(1, SCRATCH // size)
+    together = max(1, SCRATCH // 2 // size)
     for pair in range(0, task.pairs if points else 0, together):
         part = slice(pair, min(pair + together, task.pairs))
         slopes = room(task, (part.stop - part.start) * points)

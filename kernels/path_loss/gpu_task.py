@@ -25,7 +25,7 @@ from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
 PRODUCTS = {"3xtf32": "tf32x3", "ieee": "ieee", "tf32": "tf32"}  # what Triton calls our precisions
 SUMS = {"mse": "SQUARED", "sse": "SQUARED", "cross_entropy": "CROSS", "error_rate": "ERROR"}  # what kernels keep
 SHARES = 8  # of the samples, at most: programs enough for a GPU at 25 points of one pair, few sums to keep
-SCRATCH = 20 << 20  # bytes of each of three: weights interpolated beforehand, buffers of activations, ends of a layer
+SCRATCH = 60 << 20  # bytes of weights interpolated beforehand, buffers of activations, and ends of a layer, together
 TL = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 
@@ -189,7 +189,13 @@ class Task:
         H100 (L2 about 5 TB/s) even at 100 inputs in three passes or float64, at 400 in TF32 or bfloat16.
         """
         many = 512 if self.arithmetic in ("tf32", "half") else 128
-        return self.line and not self.single and self.points >= 8 and self.widths[0] >= many and self._end <= SCRATCH
+        fits = not self.single and self._end <= SCRATCH // 3
+        return self.line and fits and self.points >= 8 and self.widths[0] >= many
+
+    @property
+    def part(self) -> int:
+        """Bytes of each kind of scratch."""
+        return SCRATCH // (3 if self.keeps_ends else 2)
 
     @property
     def _end(self) -> int:
@@ -273,7 +279,7 @@ class Task:
         if not self.keeps_ends:
             yield from launches(arguments | {"ends_ptr": None, "pair_first": 0}, constants, 0, self.pairs)
             return
-        together = min(self.pairs, SCRATCH // self._end)
+        together = min(self.pairs, self.part // self._end)
         ends = self.scratch(together, 2, self.x.shape[0], self.width, dtype=self.sum_dtype)
         for first in range(0, self.pairs, together):
             count = min(together, self.pairs - first)
@@ -299,9 +305,9 @@ class Task:
         """
         dtype, size = self.x.dtype, self.starts[-1]
         buffer_bytes = 2 * self.plan.samples * self.width * dtype.itemsize
-        programs = max(1, min(4 * self.gpu.processors, SCRATCH // buffer_bytes))
         begin, end = first * self.points, (first + count) * self.points
-        together = max(1, min(end - begin, SCRATCH // (size * dtype.itemsize)))
+        together = max(1, min(end - begin, self.part // (size * dtype.itemsize)))
+        programs = max(1, min(together * self.shares, 4 * self.gpu.processors, self.part // buffer_bytes))
         arguments = arguments | {
             "mixed_ptr": self.scratch(together, size, dtype=dtype),
             "buffer_ptr": self.scratch(programs, 2, self.plan.samples, self.width, dtype=dtype),
@@ -320,7 +326,8 @@ class Task:
             here = min(together, end - item)
             arguments |= {"item_first": item, "items_here": here}
             yield from (self._mix(arguments, layer) for layer in range(len(self.weights)))
-            grid = (min(programs, here * self.shares),)
+            rounds = triton.cdiv(here * self.shares, programs)
+            grid = (triton.cdiv(here * self.shares, rounds),)  # as even a load as can be
             yield Launch(tiled_kernel, grid, arguments, constants | own, self.plan.warps, self.plan.stages)
 
     def _mix(self, arguments, layer: int) -> Launch:

@@ -323,3 +323,18 @@ def test_derivatives_on_a_device():
 
     assert torch.autograd.gradcheck(value, [t, *tensors], fast_mode=True)
     assert torch.autograd.gradgradcheck(value, [t, *tensors], fast_mode=True)
+
+
+@pytest.mark.parametrize("widths", [[64, 64, 10], [784, 64, 64, 10], [64, 256, 256, 10], [784, 256, 256, 10]], ids=str)
+def test_the_parts_of_a_task_cover_it_once(widths):
+    made, seen, first = task(widths, 40, 101, F32), [], 0
+    for launch in launches(made):
+        of = launch.arguments
+        if launch.kernel.__name__ == "ends_kernel":
+            first, pairs = of["pair_first"], launch.grid[0] // 2
+            assert pairs <= len(of["ends_ptr"])
+        elif launch.kernel.__name__ in ("layers_kernel", "tiled_kernel"):
+            seen += range(of["item_first"], of["item_first"] + of.get("items_here", launch.grid[0]))
+            assert of["pair_first"] == first
+    assert seen == list(range(40 * 101))
+    assert made.keeps_ends == (widths[0] == 784)
