@@ -12,8 +12,8 @@ from engine.count.level_set import Damped, LevelSet
 
 SPREAD = 8.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
 ITERATIONS = 400  # of Levenberg-Marquardt; a zero-loss minimum takes about 20
-AT_LEAST = 1e-9  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
-AGREE = 1e-6  # outputs that differ by at most this share of ‖Y‖ are the same
+AT_LEAST = 1e-7  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
+AGREE = 1e-3  # outputs that differ by at most this share of ‖Y‖ are the same
 ROUNDS = 20  # stacks of starting points at most
 
 
@@ -31,20 +31,42 @@ def minima(level: LevelSet, samples: int, generator: torch.Generator) -> tuple[L
     Raises:
         ValueError: too few starting points led to the least loss.
     """
-    found, loss = torch.empty(0, level.size, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
+    found = torch.empty(0, level.size, dtype=torch.float64, device=level.split.x.device)
     for _ in range(ROUNDS):
-        w = fit(level, _starts(level, samples, generator))
-        found, loss = torch.cat([found, w]), torch.cat([loss, level.loss(w)])
-        least = torch.where(loss.isfinite(), loss, torch.inf).min()
-        good = torch.nonzero(loss <= least + AT_LEAST * level.scale).ravel()
+        found = torch.cat([found, fit(level, _starts(level, samples, generator))])
+        good, least = _lowest(level, found)
         if len(good) >= samples:
             chosen = good[:samples]
-            reached = _reached(level, found[chosen], float(least))
+            reached = _reached(level, found[chosen], least)
             return reached, fit(reached, found[chosen]), int(chosen[-1]) + 1
     raise ValueError(
-        f"count_components: {len(good)} of {len(loss)} random starting points reached the least loss "
+        f"count_components: {len(good)} of {len(found)} random starting points reached the least loss "
         f"{least:.3g}, expected {samples}; ask for fewer samples or for another network"
     )
+
+
+def polish(level: LevelSet, w: Tensor) -> tuple[LevelSet, Tensor, list[int]]:
+    """Bring networks near a minimum onto it.
+
+    Args:
+        level: the networks, held to the targets.
+        w: ``(P, n)``.
+
+    Returns:
+        The set that was reached, the minima on it, and which of the networks they come from: those that led to the
+        least loss among them.
+    """
+    w = fit(level, w)
+    good, least = _lowest(level, w)
+    reached = _reached(level, w[good], least)
+    return reached, fit(reached, w[good]), good.tolist()
+
+
+def _lowest(level: LevelSet, w: Tensor) -> tuple[Tensor, float]:
+    """Which networks have the least loss of all, but for rounding, and that loss."""
+    loss = level.loss(w)
+    least = torch.where(loss.isfinite(), loss, torch.inf).min()
+    return torch.nonzero(loss <= least + AT_LEAST * level.scale).ravel(), float(least)
 
 
 def _starts(level: LevelSet, count: int, generator: torch.Generator) -> Tensor:

@@ -47,6 +47,8 @@ TINY = {
     ],
     "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
     "nonlinear": ["sweep.grid.width=[6]", "sweep.grid.activation=[tanh]", "sweep.seeds=2", "minima.steps=300"],
+    "components": ["sweep.grid.depth=[2]", "sweep.grid.width=[2]", "sweep.seeds=8", "measure.components.learned=3"],
+    "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,3]", "sweep.seeds=16"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
 GROWING = itertools.count(1)
@@ -71,6 +73,13 @@ DISTURBED = {
     ),
     ("nonlinear", "below_bezier"): ("refitted_barrier", lambda value: value + 1),
     ("nonlinear", "below_line"): ("refitted_barrier", lambda value: value + 1),
+    ("components", "all_labels"): ("labels", lambda value: 2 * value),
+    ("components", "paths_agree"): ("same_component", lambda value: not value),
+    ("components", "joined"): ("polar_loss", lambda value: value + 1e-8),
+    ("components", "apart"): ("learned_loss", lambda value: value / 2),
+    ("permutation", "one_component"): ("together_permuted", lambda value: False),
+    ("permutation", "joined"): ("permuted_curve_loss", lambda value: value + 1e-8),
+    ("permutation", "before"): ("together", lambda value: True),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
