@@ -148,7 +148,7 @@ def _line(width, depth, pairs, points, dtype, device) -> Comparison:
         ceiling=str(dtype).removeprefix("torch."),
         verify=lambda: case.difference(ways),
         tolerance=TOLERANCE[dtype],
-        seconds=4.0,
+        seconds=2.0,
     )
 
 

@@ -102,22 +102,23 @@ def operations(widths: list[int], samples: int) -> float:
 def _training(widths, batch_size, optimizer, dtype, device, networks=NETWORKS) -> Comparison:
     case = Case(widths, batch_size, optimizer, dtype, device, networks)
     samples = batch_size or len(case.x)
-    steps = max(2, 2**12 // samples)  # ours; the others take as many as a sample of their time needs
-    few = max(2, steps // 4)
+    # 20 epochs of ours, so that what surrounds the steps (the gradient over all samples at the end) weighs as little as
+    # in a training; of the others as many as time allows
+    steps, few = 20 * (len(case.x) // samples), 2 * (len(case.x) // samples)
     name = str(dtype).removeprefix("torch.")
     return Comparison(
         {"widths": "-".join(map(str, widths)), "networks": networks, "batch": samples, "optimizer": optimizer,
          "dtype": name},
         [
             Provider("kernels", lambda: case.kernels(steps, networks), steps * networks),
-            Provider("loop", lambda: case.loop(10 * few, 2), 10 * few * 2),
+            Provider("loop", lambda: case.loop(5 * few, 2), 5 * few * 2),
             Provider("stacked autograd", lambda: case.stacked(few, networks), few * networks),
         ],
         operations=operations(widths, samples),
         ceiling=name,
         verify=case.difference,
         tolerance=TOLERANCE[dtype],
-        seconds=4.0,
+        seconds=3.0,
     )  # fmt: skip
 
 
