@@ -31,7 +31,7 @@ def _powers(a: Tensor):
 
 def squarings(a: Tensor) -> Tensor:
     """How often each matrix of ``(B, n, n)`` is halved, and its exponential squared."""
-    return (_powers(a)[3] / tables.REACH[a.dtype][18]).log2().ceil().clamp(min=0)
+    return (_powers(a)[3] / tables.SCALED[a.dtype]).log2().ceil().clamp(min=0)
 
 
 def _taylor(c: Tensor, a, a2, a3, a6) -> Tensor:
@@ -57,7 +57,7 @@ def _block(a: Tensor, t: Tensor) -> Tensor:
         powers = _powers(a)
     a2, a3, a6, alpha = powers
     shift = shift[:, None]
-    s = (alpha / tables.REACH[a.dtype][18]).log2()[:, None] + t.abs().log2() + shift
+    s = (alpha / tables.SCALED[a.dtype]).log2()[:, None] + t.abs().log2() + shift
     s = torch.where(shift > 0, s.maximum(shift + torch.frexp(t).exponent), s).ceil().clamp(min=0.0)
     s = torch.where(s.isfinite(), s, 0.0)  # not finite comes out as it is
     c = torch.ldexp(t.expand(s.shape), shift - s)

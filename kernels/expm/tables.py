@@ -45,5 +45,9 @@ REACH = {
     torch.float32: {4: 5.12e-2, 8: 5.80e-1, 18: 3.01},
 }
 
+# The norm to which matrices are scaled for degree 18.  In float32 short of its reach: at norm 3 the series of a
+# negative number cancels to e⁻⁶, a 400th, of its terms.
+SCALED = {torch.float64: REACH[torch.float64][18], torch.float32: 1.9}
+
 # A norm whose sixth power is in range: beyond, powers may overflow, and the matrix is scaled before.
 LIMIT = {torch.float64: 2.0**160, torch.float32: 2.0**14}

@@ -12,9 +12,10 @@ import torch
 from ..jit import inline, kernel
 from ..simd import LANES32, LANES64, fma, row, store, tile
 from ..tile_matrix import divide, get, norm, product, product_plus, put, scratch
-from .tables import B1, B2, B3, B4, B5, LIMIT, REACH, X1, X2, X3, X4, X5, X6, X7, Y2
+from .tables import B1, B2, B3, B4, B5, LIMIT, REACH, SCALED, X1, X2, X3, X4, X5, X6, X7, Y2
 
-REACH64, REACH32 = (tuple(REACH[dtype].values()) for dtype in (torch.float64, torch.float32))  # of degrees 4, 8, 18
+# norms up to which degree 4 and degree 8 are used, and to which matrices are scaled for degree 18
+NORMS64, NORMS32 = ((REACH[dtype][4], REACH[dtype][8], SCALED[dtype]) for dtype in (torch.float64, torch.float32))
 LIMIT64, LIMIT32 = LIMIT[torch.float64], LIMIT[torch.float32]
 STEP = 2  # registers at once in passes over whole matrices, whose rows are written one after the other
 
@@ -95,7 +96,7 @@ def exponentials(start, stop, a, t, out):
     ``a`` is ``(B, n, n)``, ``t`` is ``(1 or B, T)``; all contiguous, one dtype.
     """
     n, points = a.shape[1], t.shape[1]
-    reach_4, reach_8, reach_18 = REACH64 if a.itemsize == 8 else REACH32
+    norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
     limit = LIMIT64 if a.itemsize == 8 else LIMIT32
     W = scratch(11, n, a)
     I, A, A2, A3, A6, P, Q, R, S, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9], W[10]
@@ -122,16 +123,16 @@ def exponentials(start, stop, a, t, out):
         if powers == 1:
             powers = 2
             product(A2, A, A, n)
-        if reach <= reach_4:
+        if reach <= norm_4:
             _degree_4(X, I, A, A2, P, Q, n, c)
-        elif reach <= reach_8:
+        elif reach <= norm_8:
             _degree_8(X, I, A, A2, P, Q, R, n, c)
         else:
             if powers == 2:
                 powers = 6
                 product(A3, A2, A, n)
                 product(A6, A3, A3, n)
-                excess = log2_alpha(size, float(norm(A2)), float(norm(A3)), float(norm(A6))) - math.log2(reach_18)
+                excess = log2_alpha(size, float(norm(A2)), float(norm(A3)), float(norm(A6))) - math.log2(norm_18)
             squarings = doublings(excess, time, shift)
             c = math.ldexp(time, shift - squarings)
             _degree_18(X, I, A, A2, A3, A6, P, Q, R, S, n, c)

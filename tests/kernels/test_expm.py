@@ -64,6 +64,16 @@ def test_every_order(n, dtype):
         assert error(ours, theirs) <= allowed(matrix, theirs)
 
 
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_decay(dtype, implementation):
+    """Negative numbers of all sizes: where the series cancels most."""
+    a = -torch.linspace(0.2, 60, 200, dtype=dtype)
+    ours = IMPLEMENTATIONS[implementation](a[:, None, None], torch.ones(1, 1, dtype=dtype)).flatten()
+    relative = (ours.double() / a.double().exp() - 1).abs()
+    assert (relative <= 100 * torch.finfo(dtype).eps / 2 * (1 - a.double())).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_skew_generator_gives_a_rotation(dtype):
     a = torch.tensor(gaussian(32, 1e3, "skew"), dtype=dtype)
