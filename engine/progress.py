@@ -34,7 +34,7 @@ class Progress:
 
     def __init__(self, total: int):
         self.total, self.done, self.what = total, 0, "starting"
-        self.bar, self.stop = None, threading.Event()
+        self.bar, self.stop, self.hidden = None, threading.Event(), False
         if CONSOLE.is_terminal:
             self.bar = Bar(
                 SpinnerColumn(),
@@ -47,6 +47,7 @@ class Progress:
                 TimeRemainingColumn(),
                 console=CONSOLE,
                 transient=True,
+                redirect_stdout=False,  # to standard error, where the bar is
             )
             self.task = self.bar.add_task(self.what, total=total)
 
@@ -62,16 +63,25 @@ class Progress:
     def __exit__(self, *error) -> None:
         """Clear away."""
         self.stop.set()
+        if error[0] is None or self.bar:
+            self.hide()
+
+    def hide(self) -> None:
+        """Clear away what would come between the lines of a report, until something is done again."""
         if self.bar:
             self.bar.stop()
-        elif error[0] is None:
+        elif not self.hidden:
             self._line()
+        self.hidden = True
 
     def stage(self, what: str) -> None:
         """Say what is being done."""
         self.what = what
         if self.bar:
+            if self.hidden:
+                self.bar.start()
             self.bar.update(self.task, description=what)
+        self.hidden = False
 
     def advance(self, cells: int) -> None:
         """Count finished cells."""
@@ -87,7 +97,8 @@ class Progress:
 
     def _lines(self) -> None:
         while not self.stop.wait(LINE_EVERY_S):
-            self._line()
+            if not self.hidden:
+                self._line()
 
     def _line(self) -> None:
         seconds = time.monotonic() - self.started

@@ -77,6 +77,7 @@ def run_share(config, *, report: bool = True) -> Path:
             todo = mine - done
             while True:
                 _compute_all(config, directory, todo, tracker, notes, progress, interrupt)
+                progress.hide()
                 todo = _finish(directory, set(cells), tracker) if report else set()
                 if not todo:
                     break
