@@ -41,3 +41,13 @@ def determinant_agrees_with_label(rows):
     agree = numbers(rows, "labels_agree")[0]
     known = np.isfinite(agree)
     return equal(1.0, agree[known].mean()) if known.any() else None
+
+
+@claim(
+    "Cor. 4.2: it has one exactly where the counter, which knows no symmetry and no label, finds one component",
+    measure="counter_check",
+    control="the components of another pair",
+)
+def counter_agrees_with_element(rows):
+    """Share of the pairs in which both say the same."""
+    return equal(1.0, numbers(rows, "counter_agrees")[0].mean())

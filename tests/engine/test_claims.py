@@ -44,6 +44,7 @@ TINY = {
         "sweep.seeds=3",
         "minima.steps=300",
         "measure.detection.planted=1",
+        "measure.counter_check.samples=6",
     ],
     "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
     "nonlinear": ["sweep.grid.width=[6]", "sweep.grid.activation=[tanh]", "sweep.seeds=2", "minima.steps=300"],
@@ -65,6 +66,7 @@ DISTURBED = {
     ("regularization", "no_rescaling_part"): ("rescaling_part", lambda value: value + 1),
     ("detection", "planted_is_found"): ("recovered", lambda value: False),
     ("detection", "independent_minima_are_near"): ("p_value", lambda value: 1.0),
+    ("detection", "counter_agrees_with_element"): ("counter_agrees", lambda value: False),
     ("detection", "determinant_agrees_with_label"): ("labels_agree", lambda value: False),
     ("conditions", "grows_on_non_compact_orbits"): ("radius", lambda value: value**0.5),
     ("conditions", "bounded_on_compact_orbits"): (
