@@ -49,6 +49,7 @@ TINY = {
     "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
     "nonlinear": ["sweep.grid.width=[6]", "sweep.grid.activation=[tanh]", "sweep.seeds=2", "minima.steps=300"],
     "components": ["sweep.grid.depth=[2]", "sweep.grid.width=[2]", "sweep.seeds=8", "measure.components.learned=3"],
+    "residual": ["sweep.grid.depth=[3]", "sweep.seeds=4"],
     "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,3]", "sweep.seeds=16"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
@@ -82,6 +83,9 @@ DISTURBED = {
     ("permutation", "one_component"): ("together_permuted", lambda value: False),
     ("permutation", "joined"): ("permuted_curve_loss", lambda value: value + 1e-8),
     ("permutation", "before"): ("together", lambda value: True),
+    ("residual", "scalars"): ("components", lambda value: value + 1),
+    ("residual", "wider"): ("components", lambda value: value + 1),
+    ("residual", "more_steps"): ("steps", lambda value: 1000),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
@@ -91,6 +95,8 @@ DISTURBED = {
     ("barriers", "chord_leaves_the_set"): ("chord_distance", lambda value: value * (1 + 1e-8)),
     ("barriers", "growth_exponent"): ("rescaling", lambda value: value**1.1),
 }
+# a hypothesis on an open question, written down before measuring, that was not borne out
+REFUTED = {("residual", "wider_gap")}
 
 
 @pytest.fixture(scope="module", params=list(TINY))
@@ -103,7 +109,8 @@ def test_every_claim_holds_and_its_control_fails(directory):
     judged = json.loads((directory / claim.CLAIMS).read_text())
     assert judged
     for entry in judged:
-        assert (entry["verdict"], entry["control"]) == ("holds", "fails"), entry
+        expected = "fails" if (entry["sweep"], entry["name"]) in REFUTED else "holds"
+        assert (entry["verdict"], entry["control"]) == (expected, "fails"), entry
         assert entry["measured"] is not None and entry["reason"]
         assert entry["claim"].startswith((
             "Prop. ",
@@ -121,6 +128,8 @@ def test_a_disturbed_measurement_turns_the_verdict(directory):
     table = results.load(directory, controls=True)
     sweep = results.read_manifest(directory)["config"]["sweep"]
     for name, made in claim.of_sweep(sweep["name"]).items():
+        if (sweep["name"], name) in REFUTED:
+            continue
         column, change = DISTURBED[sweep["name"], name]
         place = table.schema.get_field_index(column)
         changed = [None if value is None else change(value) for value in table[column].to_pylist()]

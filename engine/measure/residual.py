@@ -1,0 +1,144 @@
+"""Components of residual networks, counted (Prop. 4.3), beside how fast they train and generalise (Open Question 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import torch
+
+from engine.count import count_components
+from engine.seeding import seed_of
+from engine.types import Split, Weights
+
+COLUMNS = {
+    # classes of minima that certified paths join
+    "components": pa.int64(),
+    # with 95 % confidence at most this share of minima lies in others
+    "missed": pa.float64(),
+    # walks between any two classes left apart, the fewest; null where there is one class
+    "resisted": pa.int64(),
+    # of gradient descent, until the loss is `reached` of what it was for the zero network, over the least possible
+    "steps": pa.int64(),
+    # at this point, loss on test samples less that on training samples, over that of the zero network
+    "gap": pa.float64(),
+}
+NO_SKIP = "the network without its skip, the prediction with it"
+DRAWN = "counts drawn at random"
+
+
+@dataclass
+class Config:
+    """Options of ``measures=[residual]``."""
+
+    # minima that are drawn to count components
+    samples: int = 48
+    # walks to try between two components before they are left apart
+    attempts: int = 8
+    # training samples per unit of width, and as many test samples as there are in all
+    samples_per_unit: int = 8
+    # standard deviation of what the targets add to a linear map of the inputs
+    noise: float = 0.5
+    # of gradient descent on the mean squared error
+    learning_rate: float = 0.03
+    # of the loss between the zero network's and the least
+    reached: float = 0.02
+    # at most
+    steps: int = 1000
+    # in which the loss is looked at
+    stride: int = 20
+
+    def __post_init__(self):
+        for option in ("samples", "attempts", "samples_per_unit", "steps", "stride"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"measure.residual.{option}={getattr(self, option)}, expected at least 1")
+        if not 0 < self.reached < 1:
+            raise ValueError(f"measure.residual.reached={self.reached}, expected a number between 0 and 1")
+        if not (self.learning_rate > 0 and self.noise >= 0):
+            raise ValueError(
+                f"measure.residual.learning_rate={self.learning_rate} and noise={self.noise}, "
+                "expected a number above 0 and one from 0"
+            )
+
+
+def of_block(study):
+    """A row per seed with the count of its architecture, one count without the skip, and counts that mean nothing."""
+    if study.network.bias or study.network.activation != "linear":
+        return []
+    axes = study.block.architecture
+    shared = vars(axes) | {"weight_decay": 0.0, "split": "train"}
+    counted = _count(study, axes.skip)
+    steps, gaps = _descend(study)
+    rows = []
+    for k, minimum in enumerate(study.block.minima):
+        row = shared | counted | {"seed": minimum.seed, "steps": steps[k], "gap": gaps[k]}
+        if steps[k] is None:
+            row["reason"] = f"the loss was not reached in {study.config.measure.residual.steps} steps"
+        drawn = seed_of(what="counts", sweep_seed=study.config.seed, **vars(axes)) % 9 + 1
+        rows += [row, row | {"components": drawn, "control": DRAWN}]
+    if axes.skip and axes.depth == 3:
+        without = shared | _count(study, 0.0) | {"control": NO_SKIP}
+        rows.append(without | {"seed": study.block.minima[0].seed})
+    return rows
+
+
+def _count(study, skip):
+    """Components of the minimum on the block's data."""
+    options, network, split = study.config.measure.residual, study.network, study.data.train
+    drawn = seed_of(what="count", sweep_seed=study.config.seed, like=[*network.widths, skip])
+    found = count_components(
+        network.widths,
+        split.x,
+        split.y,
+        skip=skip,
+        samples=options.samples,
+        seed=drawn,
+        attempts=options.attempts,
+    )
+    apart = found.attempts[~torch.eye(found.count, dtype=torch.bool)]
+    resisted = int(apart.min()) if found.count > 1 else None
+    return {"components": found.count, "missed": found.missed, "resisted": resisted}
+
+
+def _descend(study):
+    """Steps of gradient descent to a fixed loss, and the gap between test and training loss there, of each seed."""
+    options, network = study.config.measure.residual, replace(study.network, loss_name="mse")
+    train, test = _samples(study)
+    (zero,) = network.loss(study.found.weights[:1].map(torch.zeros_like), train, ("mse",))
+    fitted = train.x @ torch.linalg.lstsq(train.x, train.y).solution
+    least = (fitted - train.y).square().mean()
+    goal = float(least + options.reached * (zero - least))
+    weights, count = study.found.weights, len(study.found.weights)
+    steps, gaps = [None] * count, [None] * count
+    for step in range(0, options.steps + 1, options.stride):
+        (loss,) = network.loss(weights, train, ("mse",))
+        (other,) = network.loss(weights, test, ("mse",))
+        for k, (value, unseen) in enumerate(zip(loss.tolist(), other.tolist(), strict=True)):
+            if steps[k] is None and value <= goal:
+                steps[k], gaps[k] = step, (unseen - value) / float(zero)
+        if None not in steps:
+            break
+        # plain descent has no state: a stretch goes on where the last one ended
+        trained = network.train(
+            weights, train, optimizer="sgd", momentum=0.0, learning_rate=options.learning_rate, steps=options.stride
+        )
+        weights = Weights(trained.weights, trained.biases)
+    return steps, gaps
+
+
+def _samples(study):
+    """Training and test samples of a linear map with noise, the same for all networks of a width."""
+    options, (inputs, *_, outputs) = study.config.measure.residual, study.network.widths
+    drawn = seed_of(what="residual", sweep_seed=study.config.seed, inputs=inputs, outputs=outputs)
+    generator, count = torch.Generator().manual_seed(drawn), options.samples_per_unit * inputs
+
+    def normal(*size):
+        return torch.randn(*size, generator=generator, dtype=torch.float64).to(study.data.train.x)
+
+    teacher = normal(inputs, outputs) / inputs**0.5
+
+    def split():
+        x = normal(count, inputs)
+        return Split(x, x @ teacher + options.noise * normal(count, outputs))
+
+    return split(), split()
