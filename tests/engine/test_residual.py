@@ -28,7 +28,7 @@ def rows(effect, seeds=20, shapes=6):
 @pytest.mark.parametrize(("effect", "sign"), [(1.0, 1), (-1.0, -1), (0.0, 0)])
 def test_the_interval_holds_the_effect(effect, sign):
     rho, low, high = rank_correlation(rows(effect), "steps")
-    assert low <= rho <= high
+    assert -1 <= low <= high <= 1 and (abs(rho) > 0.5) == (sign != 0)
     assert (low > 0, high < 0) == (sign > 0, sign < 0)
 
 
