@@ -40,7 +40,7 @@ def wider(rows):
 
 
 @claim(
-    "Open Question 1: among networks with as many parameters those with more components take more steps",
+    "Open Question 1, hypothesis: of networks with equal depth and width those with more components take more steps",
     measure="residual",
     control=DRAWN,
 )
@@ -50,7 +50,7 @@ def more_steps(rows):
 
 
 @claim(
-    "Open Question 1: among networks with as many parameters those with more components generalise worse",
+    "Open Question 1, hypothesis: of networks with equal depth and width those with more components generalise worse",
     measure="residual",
     control=DRAWN,
 )
