@@ -110,7 +110,7 @@ def row(job: Job) -> Row:
         lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
         return Row(job, error=f"{type(reason).__name__}: {lines[-1] if lines else ''}")
     if job.gpu.backend == "cuda":
-        code = machine_code.nvidia(made.asm["cubin"], job.gpu.arch)
+        code = machine_code.nvidia(made.asm["cubin"], job.gpu.arch, made.metadata.num_warps)
     else:
         code = machine_code.amd(made.asm["amdgcn"])
     return Row(job, code, made.metadata.shared)

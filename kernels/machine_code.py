@@ -78,15 +78,24 @@ class Code:
         return sum(loop.stack_instructions for loop in self.loops)
 
 
-def tensor_cycles(operation: str, arch: int) -> float:
-    """Cycles of a sub-core's tensor core for one instruction, from the shape in its mnemonic."""
+def tensor_cycles(operation: str, arch: int, warps: int = 4) -> float:
+    """Cycles of a sub-core's tensor core for one instruction and one of the program's warps, by its shape.
+
+    A warp issues HMMA and DMMA for itself, four warps HGMMA together, one UTCHMMA for all ``warps`` of the program.
+    """
     kind, *rest = operation.split(".")
-    if kind not in ("HMMA", "DMMA", "HGMMA"):
-        return 0.0  # of Blackwell's UTCHMMA the mnemonic gives no shape
+    if kind not in ("HMMA", "DMMA", "HGMMA", "UTCHMMA") or not rest:
+        return 0.0
     m, n, k = OLD_SHAPES.get(rest[0]) or tuple(map(int, rest[0].split("x")))
-    sub_cores = 4 if kind == "HGMMA" else 1
+    sharing = {"HGMMA": 4, "UTCHMMA": warps}.get(kind, 1)
     rate = DMMA_RATE[arch] if kind == "DMMA" else TF32_RATE[arch] * (1 if "TF32" in operation else 2)
-    return 2 * m * n * k / sub_cores / rate
+    return 2 * m * n * k / sharing / rate
+
+
+def _shape(descriptor: int) -> str:
+    """Shape and dtype in an instruction descriptor of UTCHMMA (PTX ISA 8.6, section on ``tcgen05`` descriptors)."""
+    m, n, tf32 = (descriptor >> 24 & 31) * 16, (descriptor >> 17 & 63) * 8, descriptor >> 7 & 7 == 2
+    return f"{m}x{n}x8.TF32" if tf32 else f"{m}x{n}x16"
 
 
 def _shared_cycles(operation: str) -> float:
@@ -95,14 +104,14 @@ def _shared_cycles(operation: str) -> float:
     return SHARED_CYCLES * next((words[part] for part in operation.split(".")[1:] if part in words), 1)
 
 
-def _loop(operations: list[str], arch: int) -> Loop:
+def _loop(operations: list[str], arch: int, warps: int = 4) -> Loop:
     pipes = Counter(PIPE.get(operation.split(".")[0], "other") for operation in operations)
     return Loop(
         instructions=len(operations),
         tensor_instructions=pipes[TENSOR],
         stack_instructions=pipes["stack"],
         cycles={
-            TENSOR: sum(tensor_cycles(operation, arch) for operation in operations),
+            TENSOR: sum(tensor_cycles(operation, arch, warps) for operation in operations),
             "issue": len(operations),
             "shared": sum(_shared_cycles(o) for o in operations if PIPE.get(o.split(".")[0]) == "shared"),
             F64: F64_CYCLES[arch] * pipes[F64],
@@ -113,8 +122,11 @@ def _loop(operations: list[str], arch: int) -> Loop:
 
 
 def parse(listing: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """Operations of an ``nvdisasm -c`` listing, and the ranges of its innermost loops."""
-    operations, labels, jumps, ends = [], {}, {}, set()
+    """Operations of an ``nvdisasm -c`` listing, and the ranges of its innermost loops.
+
+    UTCHMMA gets its shape as the others have it, from the constant that was last put in its descriptor's register.
+    """
+    operations, labels, jumps, ends, constants = [], {}, {}, set(), {}
     for line in listing.splitlines():
         if label := re.match(r"\s*(\.L_x_\d+):", line):
             labels[label[1]] = len(operations)
@@ -124,6 +136,10 @@ def parse(listing: str) -> tuple[list[str], list[tuple[int, int]]]:
                 ends.add(len(operations))
             if operation.startswith("BRA") and (goal := re.search(r"\.L_x_\d+", operands)):
                 jumps[len(operations)] = goal[0]
+            if constant := re.match(r"UMOV (UR\d+), (0x[0-9a-f]+)$", f"{operation} {operands.strip()}"):
+                constants[constant[1]] = int(constant[2], 16)
+            if (register := re.search(r"idesc\[(UR\d+)\]", operands)) and register[1] in constants:
+                operation += "." + _shape(constants[register[1]])
             operations.append(operation)
     before = [[] for _ in operations]  # the places from which control comes
     for place in range(len(operations)):
@@ -155,8 +171,8 @@ def _leading(before: list[list[int]], place: int, start: int) -> set[int]:
     return found - {start} if start else found
 
 
-def nvidia(cubin: bytes, arch: int) -> Code:
-    """Read a compiled kernel by the tools in Triton's wheel."""
+def nvidia(cubin: bytes, arch: int, warps: int) -> Code:
+    """Read a compiled kernel of programs of so many warps, by the tools in Triton's wheel."""
     from triton import knobs
 
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -168,8 +184,8 @@ def nvidia(cubin: bytes, arch: int) -> Code:
 
         usage = re.search(r"REG:(\d+) STACK:(\d+)", run(knobs.nvidia.cuobjdump, "--dump-resource-usage"))
         operations, ranges = parse(run(knobs.nvidia.nvdisasm, "-c"))
-    whole = _loop(operations, arch)
-    loops = [_loop(operations[start:end], arch) for start, end in ranges]
+    whole = _loop(operations, arch, warps)
+    loops = [_loop(operations[start:end], arch, warps) for start, end in ranges]
     loops = [loop for loop in loops if loop.tensor_instructions or loop.cycles[loop.worker]]
     return Code(int(usage[1]), int(usage[2]), whole.tensor_instructions, tuple(loops) or (whole,))
 

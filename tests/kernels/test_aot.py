@@ -78,6 +78,7 @@ def test_innermost_loops_of_a_listing_are_found():
         ("HMMA.1688.F32.TF32", 80, 8),
         ("HMMA.16816.F32.BF16", 80, 8),
         ("HGMMA.64x64x8.F32.TF32", 90, 32),  # four sub-cores at once
+        ("UTCHMMA.64x64x8.TF32", 100, 16),  # for all four warps of a program
         ("FFMA", 90, 0),
     ],
 )
@@ -93,7 +94,20 @@ def test_the_floor_is_the_share_of_the_busiest_pipe():
     assert loop(["DMMA.8x8x4"] * 4 + ["IADD3"] * 8).floor == 1
     assert loop(["DMMA.8x8x4"] + ["IADD3"] * 15).floor == 0.5  # 8 cycles of 16 that issue
     assert loop(["FFMA"] * 4 + ["LDS.128"]).floor == 0.25  # 16 cycles for 16 bytes of each lane
-    assert loop(["UTCHMMA", "IADD3"]).floor is None  # its shape is not in the listing
+    assert loop(["UTCHMMA", "IADD3"]).floor is None  # no shape
+
+
+def test_a_descriptor_gives_the_shape_of_a_tensor_instruction():
+    listing = "\n".join(
+        f"        /*{i:04x}*/  {line} ;"
+        for i, line in enumerate([
+            "UMOV UR21, 0x4100910",  # 64 x 64, TF32
+            "UTCHMMA tmem[UR23], gdesc[UR6], tmem[UR60], tmem[UR20], idesc[UR21], !UPT",
+            "UMOV UR21, 0x4040490",  # 64 x 16, bfloat16
+            "UTCHMMA tmem[UR23], gdesc[UR6], tmem[UR60], tmem[UR20], idesc[UR21], UPT",
+        ])
+    )
+    assert machine_code.parse(listing)[0][1::2] == ["UTCHMMA.64x64x8.TF32", "UTCHMMA.64x16x16"]
 
 
 @pytest.mark.parametrize(
