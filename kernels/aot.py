@@ -71,8 +71,8 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Is it used by default all the same?"""
-        return self.job.variant.default and bool(self.faults)
+        """Is it used by default all the same?  AMD's GPUs are compiled for, not tuned for."""
+        return self.job.variant.default and self.job.gpu.name in NVIDIA and bool(self.faults)
 
     def __str__(self) -> str:
         parts = [f"{self.job.name:60s}"]
@@ -86,7 +86,7 @@ class Row:
                 f"floor {loop.floor:.2f} of {loop.worker}" if loop and loop.floor is not None else "floor unknown",
             ]
         if self.faults:
-            parts.append(f"{'FAILS' if self.failed else 'not used by default'}: {'; '.join(self.faults)}")
+            parts.append(f"{'FAILS' if self.failed else 'does not fit'}: {'; '.join(self.faults)}")
         return "  ".join(parts)
 
 
@@ -107,8 +107,9 @@ def row(job: Job) -> Row:
     try:
         made = compiled(spec, job.variant, job.gpu)
     except Exception as reason:  # the compiler's errors are of many kinds; each belongs in its line
-        lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
-        return Row(job, error=f"{type(reason).__name__}: {lines[-1] if lines else ''}")
+        root = reason.__cause__ or reason  # Triton wraps what happened in the source around it
+        lines = [line.strip() for line in str(root).splitlines() if line.strip("^ ")]
+        return Row(job, error=f"{type(root).__name__}: {lines[-1] if lines else ''}")
     if job.gpu.backend == "cuda":
         code = machine_code.nvidia(made.asm["cubin"], job.gpu.arch, made.metadata.num_warps)
     else:
