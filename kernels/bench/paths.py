@@ -6,12 +6,12 @@ Inputs 64, 10 classes, cross entropy, 1797 samples (the digits' shape); times ar
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -80,6 +80,43 @@ class Case:
                 values.append(F.cross_entropy(model(self.x), self.y))
         return torch.stack(values).unflatten(0, (pairs, -1))
 
+    @functools.cached_property
+    def _captured_point(self):
+        """A CUDA graph of one point of the loop, and the tensors it reads and writes: ends, ``t``, loss."""
+        model = copy.deepcopy(self.models[0][0]).requires_grad_(False)
+        ends = [[torch.empty_like(p) for p in model.parameters()] for _ in range(2)]
+        t, value = self.t[:1].clone(), self.t[0].clone()
+
+        def point():
+            for p, a, b in zip(model.parameters(), *ends, strict=True):
+                torch.lerp(a, b, t, out=p)
+            value.copy_(F.cross_entropy(model(self.x), self.y))
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            point()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            point()
+        return graph, ends, t, value
+
+    @torch.no_grad()
+    def captured(self, pairs: int) -> Tensor:
+        """The loop, one point captured as a CUDA graph and replayed for the others."""
+        graph, ends, t, value = self._captured_point
+        values = self.t.new_empty(pairs, len(self.t))
+        for p in range(pairs):
+            for end, model in zip(ends, self.models, strict=True):
+                for mine, theirs in zip(end, model[p].parameters(), strict=True):
+                    mine.copy_(theirs)
+            for k in range(len(self.t)):
+                t.copy_(self.t[k : k + 1])
+                graph.replay()
+                values[p, k] = value
+        return values
+
     @torch.no_grad()
     def vmap(self, pairs: int) -> Tensor:
         """``torch.func``: one call for all points of a pair."""
@@ -140,10 +177,15 @@ def operations(widths: list[int], points: int) -> float:
 def _line(width, depth, pairs, points, dtype, device) -> Comparison:
     case = Case(width, depth, pairs, points, dtype, device)
     ways = {"loss-landscapes": case.loss_landscapes, "loop": case.loop, "vmap": case.vmap, "bmm": case.stacked}
+    if device.type == "cuda":
+        ways["captured loop"] = case.captured
     some = min(pairs, 2)
     return Comparison(
         _shape(width, depth, pairs, points, dtype),
-        [Provider("kernels", case.kernels, pairs), *(Provider(n, partial(f, some), some) for n, f in ways.items())],
+        [
+            Provider("kernels", case.kernels, pairs),
+            *(Provider(n, functools.partial(f, some), some) for n, f in ways.items()),
+        ],
         operations=operations(case.widths, points),
         ceiling=str(dtype).removeprefix("torch."),
         verify=lambda: case.difference(ways),
@@ -174,17 +216,30 @@ def peak(width: int, depth: int, dtype: str) -> dict[str, float]:
     return {"peak_mb": status("VmHWM") - before}
 
 
+def _device_peak(case: Case) -> dict[str, float]:
+    """Memory of one call on a GPU, beyond what it held before."""
+    case.kernels()  # compiles
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    case.kernels()
+    return {"peak_mb": (torch.cuda.max_memory_allocated() - before) / 1e6}
+
+
 def _memory(width, depth, dtype, device) -> Comparison:
     case = Case(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype, device)
     name = str(dtype).removeprefix("torch.")
     code = f"import json; from kernels.bench.paths import peak; print(json.dumps(peak({width}, {depth}, {name!r})))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if device.type == "cuda":
+        notes = _device_peak(case)
+    else:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        notes = json.loads(done.stdout.splitlines()[-1])
     return Comparison(
         _shape(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype),
         [Provider("kernels", case.kernels, MEMORY_PAIRS)],
         operations=operations(case.widths, MEMORY_POINTS),
         ceiling=name,
-        notes=json.loads(done.stdout.splitlines()[-1]),
+        notes=notes,
         seconds=0.0,
     )
 
@@ -197,7 +252,7 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
         device: of the networks.
 
     Yields:
-        Comparisons over widths and depths; on a CPU, memory beyond inputs and outputs.
+        Comparisons over widths and depths; memory beyond inputs and outputs.
     """
     pairs = {16: 64, 64: 16, 128: 8, 256: 4}
     cases = [(16, 2), (16, 3), (64, 3), (128, 3), (256, 3)]
@@ -207,6 +262,5 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
         for width, depth in cases:
             yield _line(width, depth, pairs[width], MEMORY_POINTS, torch.float32, device)
             yield _line(width, depth, pairs[width], POINTS, torch.float64, device)
-    if device.type == "cpu":
-        for width in pairs if full else (16,):
-            yield _memory(width, 3 if full else 2, torch.float32, device)
+    for width in pairs if full else (16,):
+        yield _memory(width, 3 if full else 2, torch.float32, device)
