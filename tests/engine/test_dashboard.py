@@ -1,6 +1,5 @@
 """The W&B workspace of a sweep, without an account."""
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -93,11 +92,15 @@ def test_an_agent_of_wandb_is_given_a_command_line_that_runs(path):
     assert sweep["method"] == "grid" and sweep["name"] == path.parent.name
     head, args = sweep["command"][:-1], sweep["command"][-1]
     assert head[:4] == ["${env}", "${interpreter}", "-m", "engine"] and args == "${args_no_hyphens}"
-    values = [
-        [f"{name}={value}" for value in given.get("values", [given.get("value")])]
-        for name, given in sweep["parameters"].items()
+    parameters = {name: given.get("values", [given.get("value")]) for name, given in sweep["parameters"].items()}
+    jobs = [
+        config.read([*head[4:], *(f"{name}={value}" for name, value in zip(parameters, values, strict=True))])
+        for values in (tuple(found[i] for found in parameters.values()) for i in (0, -1))
     ]
-    jobs = list(itertools.product(*values))
-    for job in (jobs[0], jobs[-1]):
-        read = config.read([*head[4:], *job])
-        assert read.sweep.name == path.parent.name and read.tracking.name == "wandb"
+    assert all(job.sweep.name == path.parent.name and job.tracking.name == "wandb" for job in jobs)
+    # together the runs are the sweep at its full scale, a value of each axis apiece
+    whole = config.read([f"+sweep={path.parent.name}", "sweep.scale=full"])
+    for axis in ("depth", "width", "activation"):
+        given = [yaml.safe_load(value)[0] for value in parameters.get(f"sweep.grid.{axis}", [])]
+        assert given in ([], getattr(whole.sweep.grid, axis))
+        assert given or len(getattr(whole.sweep.grid, axis)) == 1
