@@ -168,11 +168,12 @@ def run_step(name: str, directory: Path, parts: int) -> None:
     """One step in this process; its time without the imports that every process has."""
     from engine import results  # noqa: F401
 
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     found = dict(STEPS)[name](directory, parts)
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"step": name, "seconds": round(seconds, 3), "peak_bytes": peak, **found}))
+    told = {"step": name, "seconds": round(seconds, 3), "cpu_seconds": round(time.process_time() - busy, 3)}
+    print(json.dumps(told | {"peak_bytes": peak, **found}))
 
 
 def main() -> None:
@@ -206,6 +207,7 @@ def main() -> None:
             "command": ["python", "-m", "engine.bench_results", *sys.argv[1:]],
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()} {platform.system()}, {len(os.sched_getaffinity(0))} cores",
+            "load_average": os.getloadavg(),  # the times are those of a machine with so much else to do
             "python": platform.python_version(),
             "versions": manifest.versions(),
             "commit": manifest.commit(),

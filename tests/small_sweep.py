@@ -61,13 +61,13 @@ class Engine:
 
     def wait(self):
         """Its exit code, negative for the signal that killed it, and what it printed."""
-        self.process.join(120)
+        self.process.join(300)
         assert not self.process.is_alive(), self.log.read_text()
         return self.process.exitcode, self.log.read_text()
 
     def until(self, condition):
         """Wait for something it does."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not condition():
             assert self.process.is_alive() and time.monotonic() < end, self.log.read_text()
             time.sleep(0.005)
