@@ -20,13 +20,13 @@ def _say_once(reason: str) -> None:
     log.info("path_loss: PyTorch in place of compiled kernels: %s", reason)
 
 
-def _implementation(name: str, precision: str | None, x: Tensor, y: Tensor):
-    """The function ``name`` that evaluates these tensors."""
+def _implementation(name: str, precision: str | None, weights: Sequence[Tensor], x: Tensor, y: Tensor):
+    """The function ``name`` that evaluates these networks on these data."""
     precision = precision or errors.PRECISIONS[0]
     errors.check_choice(name, "precision", precision, errors.PRECISIONS)
     if torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
         return getattr(blocks, name)
-    reason = target.gpu_missing(x.device) if x.is_cuda else cpu.unfit(x)
+    reason = target.gpu_missing(x.device) if x.is_cuda else cpu.unfit(x) or cpu.too_wide(weights)
     if reason:
         _say_once(reason)
         return getattr(blocks, name)
@@ -79,7 +79,7 @@ def curve_loss(
     """
     losses = _names("curve_loss", loss)
     _checked("curve_loss", weights, biases, x, y, activation, losses, axes=2)
-    values = _implementation("curve_loss", precision, x, y)(
+    values = _implementation("curve_loss", precision, weights, x, y)(
         weights, x, y, biases=biases, activation=activation, skip=skip, losses=losses
     )
     return values[0] if isinstance(loss, str) else tuple(values)
@@ -113,7 +113,7 @@ def network_loss(
     """
     losses = _names("network_loss", loss)
     _checked("network_loss", weights, biases, x, y, activation, losses)
-    values = _implementation("curve_loss", precision, x, y)(
+    values = _implementation("curve_loss", precision, weights, x, y)(
         [w[:, None] for w in weights],
         x,
         y,
@@ -169,7 +169,7 @@ def path_loss(
     pairs = weights_a[0].shape[0]
     if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
         raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
-    values = _implementation("path_loss", precision, x, y)(
+    values = _implementation("path_loss", precision, weights_a, x, y)(
         weights_a,
         weights_b,
         x,

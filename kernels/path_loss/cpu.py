@@ -18,6 +18,9 @@ KEPT_SAMPLES = 256  # more are no use
 WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)
+WIDEST = (
+    768  # units of two layers in a row: their weights no longer fit the caches; 1.1 times as fast at 512, 0.8 at 1024
+)
 REDUCTION = 4  # samples for each row of their triangular factor from which on it is taken
 WORK = 2**20  # multiplications worth handing to a thread
 
@@ -27,6 +30,12 @@ def unfit(x: Tensor) -> str | None:
     if x.dtype not in DTYPES:
         return f"{x.dtype} has no tile kernels"
     return target.numba_missing()
+
+
+def too_wide(weights) -> str | None:
+    """Why a library's products are faster for these networks, or None."""
+    square = max((min(w.shape[-2:]) for w in weights[1:]), default=0)
+    return f"products of layers of {square} units are a library's" if square > WIDEST else None
 
 
 class Problem:

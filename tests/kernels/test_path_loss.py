@@ -181,6 +181,18 @@ def test_gradients_of_curves_of_several_losses_at_once(biased):
         close(ours, plain, 1e-11, 1e-12)
 
 
+def test_very_wide_layers_go_to_a_library(monkeypatch):
+    monkeypatch.setattr(cpu, "WIDEST", 6)
+    monkeypatch.setattr(cpu, "curve_loss", lambda *args, **options: pytest.fail("on tiles"))
+    weights, biases = stack(2, [4, 7, 7, 3], 0)
+    x, y = data(20, [4, 3])
+    close(
+        kernels.network_loss(weights, x, y, biases=biases), reference.network_loss(weights, x, y, biases=biases), 1e-13
+    )
+    monkeypatch.undo()
+    assert cpu.too_wide(weights) is None and cpu.too_wide([weights[0], weights[1].new_zeros(1, 1024, 800)]) is not None
+
+
 def test_wrong_arguments_are_named():
     weights, _ = stack(2, [5, 4, 3], 0)
     x, y = data(6, [5, 3])
