@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -313,8 +314,14 @@ def _explain(error: Exception) -> str:
     if missing and options:
         family, _, name = missing.rpartition("/")
         return unknown_choice(f"{'+' if family == 'sweep' else ''}{family}", name, options)
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = _first_lines(error)
+    if match := re.search(r"In 'sweep/(\w+)': ConfigKeyError .*Key '(\w+)' not in", text, re.DOTALL):
+        sweep, option = match.groups()
+        return (
+            f"+sweep={sweep} sets the option '{option}' of a member that was replaced by another; leave "
+            f"{', '.join(CHOSEN)} as the sweep has them (--cfg job shows it)"
+        )
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     if cause is not None and _first_lines(cause) not in text:
         text = f"{text}: {_first_lines(cause)}"
     full_key = getattr(error, "full_key", None)

@@ -19,11 +19,11 @@ class Config:
     # adam or sgd
     optimizer: str = "adam"
     # the largest of the schedule
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     # of sgd
     momentum: float = 0.9
     # at most so many
-    steps: int = 1000
+    steps: int = 600
     # samples of one step; null: all
     batch_size: int | None = None
     # constant or cosine

@@ -46,6 +46,7 @@ def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
         (["+sweep=barriers", "minima.steps=many"], ["minima.steps", "'many'"]),
         (["+sweep=barriers", "minima.batch_size=5000"], ["minima.batch_size=5000", "1438"]),
         (["+sweep=barriers", "minima=exact"], ["minima=exact", "data=teacher"]),
+        (["+sweep=detection", "minima=exact"], ["+sweep=detection", "'steps'", "minima"]),
         (["+sweep=barriers", "data=regression", "loss=cross_entropy"], ["loss=cross_entropy", "class labels"]),
         (["+sweep=barriers", "data=npz"], ["data.path=FILE.npz"]),
         (["+sweep=barriers", "shards=3", "shard=5"], ["shard=5", "0 … 2"]),
@@ -69,7 +70,7 @@ def test_a_wrong_option_is_named_and_nothing_is_left_behind(capsys, monkeypatch,
 def test_help_shows_every_option_with_its_words(capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "--help")
     assert code == 0
-    for line in ("sweep.grid.width=[16]", "minima.learning_rate=0.01", "data.test_share=0.2", "+sweep=barriers"):
+    for line in ("sweep.grid.width=[16]", "minima.learning_rate=0.02", "data.test_share=0.2", "+sweep=barriers"):
         assert line in out
     options = [line for line in out.splitlines() if "=" in line and line.startswith("  sweep.")]
     assert len(options) > 12
@@ -101,7 +102,7 @@ def test_the_configuration_is_printed(tmp_path):
         text=True,
         check=True,
     )
-    assert "seeds: 7" in told.stdout and "learning_rate: 0.01" in told.stdout
+    assert "seeds: 7" in told.stdout and "learning_rate: 0.02" in told.stdout
 
 
 def test_another_package_named_kernels_is_named(tmp_path):
