@@ -12,7 +12,7 @@ TINY = ["sweep.grid.width=[2]", "sweep.grid.depth=[2]", "sweep.seeds=1", "tracki
 
 
 def test_a_record_names_its_commit_and_keeps_the_authors_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "_commit", lambda: "0123abcd")
+    monkeypatch.setattr(manifest, "commit", lambda: "0123abcd")
     out = engine.run("curves", [*TINY, f"out={tmp_path / 'out'}"])
     (folder,) = record.record(out, tmp_path / "sweeps")
     readme = (folder / "README.md").read_text()
@@ -38,7 +38,7 @@ def test_a_record_names_its_commit_and_keeps_the_authors_words(tmp_path, monkeyp
 
 
 def test_what_was_not_committed_is_not_recorded(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "_commit", lambda: "0123abcd with changes")
+    monkeypatch.setattr(manifest, "commit", lambda: "0123abcd with changes")
     out = engine.run("curves", [*TINY, f"out={tmp_path / 'out'}"])
     with pytest.raises(results.ResultsError, match="expected a commit without changes"):
         record.record(out, tmp_path / "sweeps")
