@@ -204,7 +204,7 @@ def main() -> None:
 
         record = {
             "what": "a simulated results directory",
-            "command": ["python", "-m", "engine.bench_results", *sys.argv[1:]],
+            "command": f"python -m engine.bench_results --parts {options.parts}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()} {platform.system()}, {len(os.sched_getaffinity(0))} cores",
             "load_average": os.getloadavg(),  # the times are those of a machine with so much else to do

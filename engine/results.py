@@ -241,7 +241,11 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns=columns, use_threads=False)
+            if file.num_row_groups <= 1:
+                return file.read(columns=columns, use_threads=False)
+            # group by group: read at once, what the reader lays out for itself is as large again as the rows
+            groups = range(file.num_row_groups)
+            return pa.concat_tables([file.read_row_group(i, columns=columns, use_threads=False) for i in groups])
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
