@@ -30,7 +30,8 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
         steps.append(Series(words, beside, array(part, "steps").astype(float), "median", tone, by))
         gap.append(Series(words, beside, array(part, "gap"), "median", tone, by))
     ticks = tuple((float(i), f"{depth} × {width}") for i, (depth, width) in enumerate(shapes))
-    components = Axis("components of the minimum, counted", log=True)
+    there = tuple((float(count), str(count)) for count in values(table, "components"))
+    components = Axis("components of the minimum, counted", log=True, ticks=there)
     return Chart(
         name="residual",
         title="Components of linear networks with and without skips, and how they train",
