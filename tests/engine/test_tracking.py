@@ -189,7 +189,7 @@ def test_a_network_that_does_not_answer_leaves_the_run_offline(directory, monkey
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # the discard port: refused
-    track(start(directory, patience_s=6))
+    track(start(directory))
     told = capsys.readouterr().out
     assert "W&B, offline (" in told and KEY not in told
     assert sum(len(wandb_log.history(log)) for log in wandb_log.logs(directory)) >= 96
@@ -197,7 +197,8 @@ def test_a_network_that_does_not_answer_leaves_the_run_offline(directory, monkey
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
-def test_a_server_that_takes_calls_and_never_answers_is_given_up(directory, monkeypatch, caplog):
+def test_a_server_that_takes_calls_and_never_answers_holds_nothing_up(directory, monkeypatch, caplog, capsys):
+    """W&B gives the server up and goes on offline, or, where it is slow to, is given up itself: one of them is said."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.delenv("WANDB_MODE")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -205,8 +206,9 @@ def test_a_server_that_takes_calls_and_never_answers_is_given_up(directory, monk
         tracker = start(directory, patience_s=2)
         with caplog.at_level(logging.WARNING):
             track(tracker)
-    (record,) = caplog.records
-    assert "no answer for 2 s" in record.getMessage() and KEY not in record.getMessage()
+    told = [line for line in capsys.readouterr().out.splitlines() if "W&B, offline (Timed out" in line]
+    told += [record.getMessage() for record in caplog.records if "no answer for 2 s" in record.getMessage()]
+    assert len(told) == 1 and KEY not in told[0]
     assert tracker.process.poll() is not None
 
 
