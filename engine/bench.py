@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import statistics
 import subprocess
 import sys
@@ -166,9 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     if given.cell is not None:
         cell_alone(list(sample(settings).values())[given.cell][0], settings)
         return
-    if os.environ.get("OMP_WAIT_POLICY") != "passive":
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-        os.execve(sys.executable, [sys.executable, "-m", "engine.bench", *sys.argv[1:]], environment)
+    bench.idle_threads_sleep("engine.bench")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     record = bench.circumstances(device) | {"command": " ".join(["python -m engine.bench", *given.overrides])}
     rows = measured(settings, given.overrides)

@@ -29,6 +29,8 @@ SAMPLE_S = 2e-3  # a sample lasts at least so long, by repeating the call
 SLOW_S = 0.2  # what takes longer is not run twice before it is timed
 SAMPLES = (3, 40)  # the fewest and the most samples of a provider
 SIZE = 2048  # of the matrix product that measures a ceiling
+# idle threads of OpenMP and of OpenBLAS (for 2^4 cycles in place of 2^26) wait without running
+SLEEPING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ class Comparison:
     tolerance: float = 0.0
     seconds: float = 0.5  # all providers together, if their fewest samples allow
     notes: dict[str, object] = field(default_factory=dict)  # more columns of the record
+
+
+def idle_threads_sleep(module: str) -> None:
+    """Start ``python -m MODULE`` again, and say so, unless idle threads leave the cores to those that are timed."""
+    if any(os.environ.get(name) != value for name, value in SLEEPING.items()):
+        print(
+            "started again with", *(f"{name}={value}" for name, value in SLEEPING.items()), file=sys.stderr, flush=True
+        )
+        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], {**os.environ, **SLEEPING})
 
 
 def _synchronize() -> None:
@@ -234,7 +245,7 @@ def circumstances(device: torch.device) -> dict:
         "dirty": None if changed is None else bool(changed),
         "device": device_name(device),
         "threads": target.threads(),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+        "environment": {name: os.environ.get(name) for name in SLEEPING},
         "versions": versions,
     }
 
@@ -261,7 +272,8 @@ def run(suite: str, comparisons: Iterable[Comparison], device: torch.device, fol
         Lines to print: the circumstances, progress, the table, the record's path.
     """
     record: dict = circumstances(device)
-    yield f"{suite} on {record['device']}, OMP_WAIT_POLICY={record['OMP_WAIT_POLICY']}"
+    settings = ", ".join(f"{name}={value}" for name, value in record["environment"].items())
+    yield f"{suite} on {record['device']}, {settings}"
     rates = record["ceilings"] = ceilings(device)
     yield "measured now: " + ", ".join(f"{name} {rate / 1e9:.3g} G/s" for name, rate in rates.items())
     results: list[dict] = record.setdefault("rows", [])

@@ -1,22 +1,20 @@
 """``python -m kernels.bench SUITE``: time the kernels against what else there is, and write the record.
 
-``OMP_WAIT_POLICY=passive`` is set, by starting again where it is not, so that idle threads of one library do not slow
-another's down.
+It starts again with ``OMP_WAIT_POLICY=passive`` and ``OPENBLAS_THREAD_TIMEOUT=4`` where these are not set, so that idle
+threads of one library do not slow another's down.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import pkgutil
-import sys
 from pathlib import Path
 
 
 def main() -> None:
     """Parse the command line, start again with the right environment, run."""
-    from . import ROOT, __path__
+    from . import ROOT, __path__, idle_threads_sleep
 
     suites = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("__main__", "product"))
     parser = argparse.ArgumentParser(prog="python -m kernels.bench", description=__doc__.split("\n\n")[1])
@@ -25,10 +23,7 @@ def main() -> None:
     parser.add_argument("--device", help="cpu or cuda; default: the GPU where there is one")
     parser.add_argument("--out", type=Path, default=ROOT / "sweeps" / "bench", help="folder of the record")
     options = parser.parse_args()
-    if os.environ.get("OMP_WAIT_POLICY") != "passive":
-        print("started again with OMP_WAIT_POLICY=passive", file=sys.stderr, flush=True)
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-        os.execve(sys.executable, [sys.executable, "-m", "kernels.bench", *sys.argv[1:]], environment)
+    idle_threads_sleep("kernels.bench")
 
     import torch
 
