@@ -25,8 +25,14 @@ class ConsoleHandler(logging.Handler):
     """Log records printed above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record."""
-        CONSOLE.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        """Print one record; logging must never end what it tells of.
+
+        A signal's handler may log in the middle of an import that printing needs.
+        """
+        try:
+            CONSOLE.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        except Exception:
+            self.handleError(record)
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """The bar and the lines that say how far a sweep is, and what they leave alone."""
 
 import io
+import logging
 
 import pytest
 from rich.console import Console
@@ -50,3 +51,13 @@ def test_a_sweep_that_fails_says_no_more(shown):
     with pytest.raises(RuntimeError), progress.Progress(total=3):
         raise RuntimeError
     assert terminal or file.getvalue() == ""
+
+
+def test_a_record_that_cannot_be_printed_ends_nothing(monkeypatch, capsys):
+    def broken(*words, **options):
+        raise ImportError("partially initialized module")
+
+    monkeypatch.setattr(progress.CONSOLE, "print", broken)
+    record = logging.LogRecord("engine", logging.WARNING, __file__, 1, "a word", (), None)
+    progress.ConsoleHandler().handle(record)
+    assert "partially initialized module" in capsys.readouterr().err
