@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from engine.ending import Interrupted, Unfinished, code_of
 from engine.results import MANIFEST, ResultsError
 
 JOBS = "jobs"  # hydra.sweep.dir in conf/config.yaml
+SHOWN_ERRORS = 3
 failed: list[int] = []  # exit codes of jobs of a multirun that failed, while the others go on
 
 
@@ -83,7 +85,7 @@ def launch(config) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come here instead of filling the terminal
     jobs = min(config.cluster.shards, config.cluster.jobs)
     print(f"{jobs} jobs; see how far they are with: python -m engine.status {config.out}", flush=True)
-    said = None
+    begun, said = time.time(), None
     try:
         job()
     except Exception as error:  # whatever Submitit or the scheduler did not like
@@ -94,7 +96,9 @@ def launch(config) -> int:
         return 1
     found = status.of_all(Path(config.out))
     if not status.is_complete(found):
-        print(f"error: blocks are missing: {said}", file=sys.stderr)
+        errors = _errors(Path(config.out), begun) or [said or "no job says why"]
+        for error in errors[:SHOWN_ERRORS]:
+            print(f"error: blocks are missing: {error}", file=sys.stderr)
         print(status.describe_all(found), file=sys.stderr)
         print(f"the same command again goes on, or resume={config.out} on this machine", file=sys.stderr)
         return 1
@@ -103,6 +107,16 @@ def launch(config) -> int:
     _remove_launch(config)
     print(f"results: {config.out}")
     return 0
+
+
+def _errors(directory: Path, begun: float) -> list[str]:
+    """What the jobs of a launch said of their errors, each once: their exit codes do not come here."""
+    said = {}
+    for path in sorted((directory / JOBS).rglob("*.out")):
+        if path.stat().st_mtime >= begun:
+            lines = path.read_text(errors="replace").splitlines()
+            said |= {line.removeprefix("error: "): None for line in lines if line.startswith("error: ")}
+    return list(said)
 
 
 def _remove_launch(config) -> None:

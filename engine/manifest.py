@@ -65,6 +65,8 @@ def examine(directory: Path, config) -> None:
         ResultsError: it holds another sweep, something else, or cannot be written.
     """
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    # before the manifest is looked for: another process may write it now, and all it writes else comes after that
+    names = _strange(directory) if there == directory and there.is_dir() else []
     if not there.is_dir() or not os.access(there, os.W_OK):
         what = "is no directory" if not there.is_dir() else "cannot be written"
         raise results.ResultsError(f"out={directory}: {there} {what}; expected a directory that can be written")
@@ -73,12 +75,16 @@ def examine(directory: Path, config) -> None:
         if differing:
             told = "; ".join(f"{name}: {theirs!r} there, {ours!r} here" for name, (ours, theirs) in differing.items())
             raise results.ResultsError(f"out={directory} holds another sweep ({told}); expected another directory")
-    elif there == directory:
-        strange = sorted(path.name for path in directory.iterdir() if path.name not in OF_A_LAUNCH)
-        if strange:
-            raise results.ResultsError(
-                f"out={directory} exists and is no results directory (it has {strange[0]}); expected a new or empty one"
-            )
+    elif names:
+        raise results.ResultsError(
+            f"out={directory} exists and is no results directory (it has {names[0]}); expected a new or empty one"
+        )
+
+
+def _strange(directory: Path) -> list[str]:
+    """Names in a directory that nobody leaves there before the manifest; half written files are nothing yet."""
+    names = sorted(path.name for path in directory.iterdir())
+    return [name for name in names if name not in OF_A_LAUNCH and not results.is_temporary(name)]
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -31,7 +31,7 @@ class ShardsFailed(Unfinished):
     """Processes of this job that ended with an error, each with its sentence; the others are done."""
 
     def __init__(self, failed: dict[int, tuple[int, str]]):
-        super().__init__("\n".join(f"shard {shard}: {words}" for shard, (_, words) in sorted(failed.items())))
+        super().__init__("\nerror: ".join(f"shard {shard}: {words}" for shard, (_, words) in sorted(failed.items())))
         self.code = max(code for code, _ in failed.values())
 
 
@@ -147,7 +147,7 @@ def _last_words(directory: Path, shard: int, returncode: int) -> str:
         return f"killed by signal {-returncode}; what it finished is kept, resume={directory} goes on"
     lines = log.read_text(errors="replace").splitlines()
     told = [line for line in lines if line.startswith(("error: ", "stopped by "))]
-    return told[-1] if told else f"ended with code {returncode}, see {log}"
+    return told[-1].removeprefix("error: ") if told else f"ended with code {returncode}, see {log}"
 
 
 def main() -> None:

@@ -97,6 +97,11 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
     sync(path.parent)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether ``write_atomically`` gave a file this name: of a process at work, or of one that was killed."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
 def sync(directory: Path) -> None:
     """Have the names in a directory on the disk, not only the files."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -1,10 +1,12 @@
-"""Which options make two configurations different sweeps."""
+"""Which options make two configurations different sweeps, and which directories take one."""
 
 import functools
+import json
+from pathlib import Path
 
 import pytest
 
-from engine import config, manifest
+from engine import config, manifest, results
 
 OPTIONS = ["+sweep=barriers", "tracking=none", "out=here"]
 
@@ -41,3 +43,23 @@ def test_options_of_a_measure_that_is_not_used_do_not():
     assert not manifest.differences(ours, theirs)
     older = theirs | {"measure": {name: of for name, of in theirs["measure"].items() if name != "growth"}}
     assert not manifest.differences(ours, older)
+
+
+def test_processes_that_open_a_directory_at_once(tmp_path, monkeypatch):
+    listing = Path.iterdir
+
+    def another_writes_its_manifest(directory):
+        (directory / results.MANIFEST).write_text(json.dumps({"config": recorded()}))
+        return listing(directory)
+
+    monkeypatch.setattr(Path, "iterdir", another_writes_its_manifest)
+    manifest.examine(tmp_path, config.read(OPTIONS))
+
+
+def test_a_manifest_that_is_being_written_is_nothing_yet(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / ".manifest.json.17163-0bf892dd.tmp").write_text("{")
+    manifest.examine(tmp_path, config.read(OPTIONS))
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(results.ResultsError, match=r"it has thesis\.tex"):
+        manifest.examine(tmp_path, config.read(OPTIONS))

@@ -1,12 +1,14 @@
 """Several processes, or jobs of Hydra, fill one directory."""
 
 import json
+import os
+import time
 
 import pytest
 from small_sweep import BLOCKS, OPTIONS, SWEEP, Engine
 
 import engine
-from engine import processes
+from engine import command_line, processes
 from engine.cluster import Cluster
 from engine.config import ConfigError, read
 
@@ -88,3 +90,15 @@ def test_slurm_is_missing(tmp_path):
     code, told = Engine([*SWEEP, f"out={out}", "+cluster=slurm"], tmp_path / "log", environment={"PATH": "/"}).wait()
     assert code == 2 and told == "error: cluster=slurm needs the command sbatch, which is not on this machine's PATH\n"
     assert not out.exists()
+
+
+def test_what_the_jobs_of_a_launch_said_is_told_each_once(tmp_path):
+    error = "error: out=x holds another sweep"
+    for name, text in (("1_0", f"0/36 cells\n{error}\n"), ("1_1", f"{error}\nerror: shard 3: killed by signal 9\n")):
+        (tmp_path / "jobs" / name).mkdir(parents=True)
+        (tmp_path / "jobs" / name / f"{name}_0_log.out").write_text(text)
+    old = tmp_path / "jobs" / "1_1" / "an_earlier_launch_log.out"
+    old.write_text("error: out of memory\n")
+    os.utime(old, (0, 0))
+    told = command_line._errors(tmp_path, time.time() - 60)
+    assert told == ["out=x holds another sweep", "shard 3: killed by signal 9"]
