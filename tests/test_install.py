@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kernels.jit import cache_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = [
     "+sweep=barriers", "sweep.grid.depth=[2]", "sweep.grid.width=[4]", "sweep.grid.rescaling=[1,10]",
@@ -69,7 +71,11 @@ def test_the_wheel_runs_a_sweep_outside_any_checkout(source, tmp_path):
         PYTHONPATH=present,
     )
     assert all(path.startswith(str(site)) for path in where.split())
-    told = run(python, "-m", "engine", *SWEEP, cwd=elsewhere, PYTHONPATH=present)
+    # machine code is named by what it was made from: the wheel's kernels find that of the checkout's
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "kernels").symlink_to(cache_folder() or tmp_path)
+    caches = {"PYTHONPATH": present, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    told = run(python, "-m", "engine", *SWEEP, cwd=elsewhere, **caches)
     assert told.splitlines()[-1] == "results: here"
     assert (elsewhere / "here" / "manifest.json").is_file() and list((elsewhere / "here" / "parts").glob("*.parquet"))
     assert "barriers" in run(python, "-m", "engine", "--help", cwd=elsewhere, PYTHONPATH=present)
