@@ -46,13 +46,21 @@ def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
     told = [f"{table.num_rows} rows"]
     pairs = rows(table, measure=None)
     if pairs.num_rows:
-        minima = pairs.group_by(["depth", "width", "activation", "skip", "weight_decay", "seed"], use_threads=False)
-        reached = minima.aggregate([("reached", "min")])["reached_min"]
-        within = pc.sum(reached).as_py() or 0
-        told.append(f"{len(reached)} minima of {config['data']['name']} ({within} within the gradient tolerance)")
+        told.append(f"{_minima(pairs, config['data']['name'])}")
     if measures := values(table, "measure"):
         told.append(f"measures {', '.join(measures)}")
     return f"{', '.join(told)}; {UNITS[config['loss']]}, {config['precision']}, training split"
+
+
+def _minima(pairs: pa.Table, data: str) -> str:
+    """How many networks were found, and how near to a minimum they are."""
+    axes = ["depth", "width", "activation", "skip", "weight_decay", "seed"]
+    found = pairs.group_by(axes, use_threads=False).aggregate([("reached", "min"), ("grad_norm", "max")])
+    norms, within = array(found, "grad_norm_max"), pc.sum(found["reached_min"]).as_py() or 0
+    finite = norms[np.isfinite(norms)]
+    median = number(float(np.median(finite))) if len(finite) else "–"
+    lost = f", {len(norms) - len(finite)} lost" if len(finite) < len(norms) else ""
+    return f"{len(norms)} minima of {data} (median gradient norm {median}, {within} within the tolerance{lost})"
 
 
 def heading_of_series(config: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]) -> str:

@@ -36,7 +36,16 @@ def test_summaries_hold_the_medians_and_the_worst_disagreement():
 
 
 def test_heading_counts_minima_once():
-    assert "24 minima of digits (16 within the gradient tolerance)" in summary.heading(TABLE, report_case.config())
+    told = summary.heading(TABLE, report_case.config())
+    assert "24 minima of digits (median gradient norm 1.0e-05, 16 within the tolerance)" in told
+
+
+def test_heading_tells_of_networks_whose_training_was_lost():
+    lost = [
+        row | {"grad_norm": float("nan"), "reached": False} if row["seed"] == 1 else row for row in report_case.rows()
+    ]
+    told = summary.heading(pa.Table.from_pylist(lost, schema=report_case.COLUMNS), report_case.config())
+    assert "24 minima of digits (median gradient norm 1.0e-05, 8 within the tolerance, 8 lost)" in told
 
 
 def test_tables_fit_eighty_columns_through_a_pipe_and_never_take_words_for_markup():
