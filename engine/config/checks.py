@@ -21,7 +21,6 @@ from kernels.errors import ACTIVATIONS
 
 LOSSES = ("mse", "sse", "cross_entropy")
 PRECISIONS = ("float64", "float32")
-RELATIONS = ("rescaled", "permuted", "transformed", "independent")
 SCALES = ("default", "full")
 
 
@@ -62,6 +61,12 @@ def check(cfg, overrides: Sequence[str]) -> Any:
     _check_device(config.device)
     _check_sweep(config)
     return config
+
+
+def relations() -> tuple[str, ...]:
+    """How the second minimum of a pair may come about: by an element of a symmetry, or by another seed."""
+    words = (module.Group.relation for module in members("symmetry").values())
+    return (*(word for word in words if word), "independent")
 
 
 def _check_keys(given: Mapping, known: Mapping, at: str = "") -> None:
@@ -141,7 +146,7 @@ def _check_sweep(config) -> None:
         return
     _check_claims(sweep)
     for option, values, choices in (
-        ("relations", sweep.relations, RELATIONS),
+        ("relations", sweep.relations, relations()),
         ("paths", sweep.paths, tuple(members("path"))),
         ("alignments", sweep.alignments, ALIGNMENTS),
         ("measures", sweep.measures, tuple(members("measure"))),

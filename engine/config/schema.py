@@ -63,7 +63,7 @@ class Sweep:
     grid: Grid = field(default_factory=Grid)
     # minima of each kind
     seeds: int = 4
-    # how the second minimum of a pair comes about: rescaled, permuted, transformed, independent
+    # how the second minimum of a pair comes about: rescaled, permuted, flipped, transformed, independent
     relations: list[str] = field(default_factory=lambda: ["rescaled"])
     # members of path, see below
     paths: list[str] = field(default_factory=lambda: ["linear"])

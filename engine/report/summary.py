@@ -165,8 +165,10 @@ def _aligned(table: pa.Table) -> list[Table]:
                 *(str(architecture[axis]) for axis in varied),
                 *(number(np.median(barriers)) if len(barriers) else "–" for barriers in found),
             ])
-        words = {"independent": "Independent minima", "permuted": "Permuted twins", "transformed": "GL twins"}
-        title = f"{words.get(relation, relation)}, straight line: median barrier after alignment by"
+        words = {"independent": "Independent minima", "transformed": "GL twins"}
+        title = (
+            f"{words.get(relation, f'{relation.capitalize()} twins')}, straight line: median barrier after alignment by"
+        )
         made.append(Table(title, [*varied, *("nothing" if name == "none" else name for name in alignments)], told))
     return made
 

@@ -15,7 +15,7 @@ ODD = ("tanh",)  # linear networks have all of GL, of which flips are a part
 class Group:
     """The group of diagonal matrices of ±1 at each free hidden layer."""
 
-    relation = None
+    relation = "flipped"
     reason: str | None
 
     def __init__(self, network, options=None):

@@ -7,6 +7,8 @@ import pyarrow.compute as pc
 import pytest
 
 import engine
+import engine.symmetry
+from engine import discovery
 
 TINY = [
     "sweep.grid.depth=[2]",
@@ -133,3 +135,52 @@ def test_cells_of_another_sweep_find_the_same_minima(tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["seed"] == b["seed"] and a["loss_a"] == pytest.approx(b["loss_a"], rel=1e-9)
         assert a["barrier"] == pytest.approx(b["barrier"], rel=1e-9)
+
+
+def test_units_with_flipped_signs_are_another_minimum_of_an_odd_network(tmp_path):
+    flipped = ["sweep.relations=[flipped]", "sweep.grid.activation=[tanh,relu]", "sweep.figures=[curves]"]
+    found = rows(tmp_path, *flipped, "sweep.paths=[linear]", "sweep.alignments=[none]")
+    of_tanh = [row for row in found if row["activation"] == "tanh"]
+    assert len(of_tanh) == 2 * 2  # seeds, splits
+    assert all(row["loss_b"] == pytest.approx(row["loss_a"], rel=1e-12) for row in of_tanh)
+    assert max(row["barrier"] for row in of_tanh) > 1e-2
+    assert {row["reason"] for row in found if row["activation"] == "relu"} == {
+        "not applicable: relu has no sign flips of its own"
+    }
+
+
+DOUBLED = '''
+"""The first hidden unit twice as strong, and half of it taken: for homogeneous activations."""
+
+from engine.types import Weights
+
+
+class Group:
+    relation = "doubled"
+
+    def __init__(self, network, options=None):
+        self.reason = None if network.activation == "relu" else "not homogeneous"
+
+    def related(self, pair, generator):
+        return ()
+
+    def act(self, g, weights):
+        first, second = (layer.clone() for layer in weights.layers)
+        first[:, 0] *= 2
+        second[:, :, 0] /= 2
+        biases = [bias.clone() for bias in weights.biases]
+        biases[0][:, 0] *= 2
+        return Weights((first, second), tuple(biases))
+'''
+
+
+def test_a_symmetry_of_one_s_own_is_one_new_file(tmp_path, monkeypatch):
+    (tmp_path / "doubled.py").write_text(DOUBLED)
+    monkeypatch.setattr(engine.symmetry, "__path__", [*engine.symmetry.__path__, str(tmp_path)])
+    discovery.members.cache_clear()
+    try:
+        found = rows(tmp_path, "sweep.relations=[doubled]", "sweep.paths=[linear]", "sweep.alignments=[none]")
+        assert [row["loss_b"] for row in found] == pytest.approx([row["loss_a"] for row in found], rel=1e-12)
+        assert len(found) == 2 * 2 and all(row["relation"] == "doubled" and row["barrier"] > 0 for row in found)
+    finally:
+        discovery.members.cache_clear()

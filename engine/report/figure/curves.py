@@ -12,6 +12,7 @@ from engine.report.chart import UNITS, Axis, Chart, Panel, Series
 from engine.report.figure.alignment import ALIGNMENTS, WORDS
 from engine.report.select import axes, measured, middle, rows, values
 
+# the relations that come first, and what a panel calls them; others are twins under their own word
 RELATIONS = {
     "rescaled": "rescaled twin",
     "permuted": "permuted twin",
@@ -36,7 +37,8 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     for axis in ("depth", "width", "activation", "skip", "weight_decay"):
         table = rows(table, **{axis: tuple(_spread(values(table, axis)))})
     panels = []
-    for relation, words in RELATIONS.items():
+    others = {name: f"{name} twin" for name in values(table, "relation") if name not in RELATIONS}
+    for relation, words in (RELATIONS | others).items():
         part = rows(table, relation=relation)
         if not part.num_rows:
             continue
