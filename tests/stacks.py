@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import ModuleType
+
 import torch
 
 from engine import pairs
@@ -10,6 +14,19 @@ from engine.network.fully_connected import Network
 from engine.types import Architecture, Block, Minimum, Split, Weights
 
 F64 = torch.float64
+
+
+def readme_symmetry() -> ModuleType:
+    """The README's example of a symmetry that is added, as a module."""
+    module = ModuleType("engine.symmetry.shifted")
+    exec(readme_symmetry_source(), module.__dict__)
+    return module
+
+
+def readme_symmetry_source() -> str:
+    """Its file."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Group" in block)
 
 
 def network(depth=3, width=5, activation="relu", skip=0.0, bias=True, loss="mse", inputs=4, outputs=3) -> Network:

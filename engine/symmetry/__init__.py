@@ -15,6 +15,6 @@ and stacks of networks share their batch axes, so one call acts on all of them.
 ``exp(xi, t)``   elements with batch ``(K, T)`` at ``t`` ``(K, T)``
 ``velocity(xi, t)``   ``ω`` and ``ω'`` at ``t`` ``(K, T)``, in the Lie algebra, with ``γ' = ω·γ`` along the curve
 ``tangent(omega, weights)``   ``ω·w``; with ``basis(weights)`` of the algebra and ``flow(omega)``, elements ``exp(ω)``
-``align(a, b)``  an element that brings ``b`` near ``a``
+``align(a, b)``  an element that brings ``b`` near ``a`` (optional: for those that alignments and detection use)
 ``balance(weights)``  for groups with a preferred point on each orbit: the element that leads there (optional)
 """

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from stacks import readme_symmetry_source
 
 import engine
 import engine.symmetry
@@ -149,38 +150,16 @@ def test_units_with_flipped_signs_are_another_minimum_of_an_odd_network(tmp_path
     }
 
 
-DOUBLED = '''
-"""The first hidden unit twice as strong, and half of it taken: for homogeneous activations."""
-
-from engine.types import Weights
-
-
-class Group:
-    relation = "doubled"
-
-    def __init__(self, network, options=None):
-        self.reason = None if network.activation == "relu" else "not homogeneous"
-
-    def related(self, pair, generator):
-        return ()
-
-    def act(self, g, weights):
-        first, second = (layer.clone() for layer in weights.layers)
-        first[:, 0] *= 2
-        second[:, :, 0] /= 2
-        biases = [bias.clone() for bias in weights.biases]
-        biases[0][:, 0] *= 2
-        return Weights((first, second), tuple(biases))
-'''
-
-
 def test_a_symmetry_of_one_s_own_is_one_new_file(tmp_path, monkeypatch):
-    (tmp_path / "doubled.py").write_text(DOUBLED)
+    (tmp_path / "shifted.py").write_text(readme_symmetry_source())
     monkeypatch.setattr(engine.symmetry, "__path__", [*engine.symmetry.__path__, str(tmp_path)])
     discovery.members.cache_clear()
     try:
-        found = rows(tmp_path, "sweep.relations=[doubled]", "sweep.paths=[linear]", "sweep.alignments=[none]")
+        found = rows(
+            tmp_path, "minima.steps=300", "sweep.relations=[shifted]", "sweep.paths=[linear]", "sweep.alignments=[none]"
+        )
         assert [row["loss_b"] for row in found] == pytest.approx([row["loss_a"] for row in found], rel=1e-12)
-        assert len(found) == 2 * 2 and all(row["relation"] == "doubled" and row["barrier"] > 0 for row in found)
+        assert len(found) == 2 * 2 and {row["relation"] for row in found} == {"shifted"}
+        assert max(row["barrier"] for row in found) > 1e-3
     finally:
         discovery.members.cache_clear()
