@@ -52,6 +52,12 @@ def register_bytes() -> int:
     return 64 if "avx512f" in features else 32 if "avx" in features else 16
 
 
+def whole_registers(count: int, dtype: torch.dtype) -> int:
+    """The next number from ``count`` on that fills whole vector registers."""
+    lanes = register_bytes() // dtype.itemsize
+    return -(-count // lanes) * lanes
+
+
 def product_tile() -> tuple[int, int]:
     """Rows and columns of registers that hold the sums of a matrix product.
 

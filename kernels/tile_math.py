@@ -160,6 +160,22 @@ def log64(x):
     return np.where(x > 0.0, value, np.where(x == 0.0, x * 0.0 - np.inf, x * np.nan))
 
 
+@inline
+def power32(x):
+    """2^x of integers in float32."""
+    return bits((bits(x + MAGIC32) - (MAGIC32_BITS - 127)) << 23)
+
+
+@inline
+def power64(x):
+    """2^x of integers in float64."""
+    return bits((bits(x + MAGIC64) - (MAGIC64_BITS - 1023)) << 52)
+
+
+def power_of_two(x):
+    """2^x exactly, of tiles of integers within the range of normal exponents."""
+
+
 def erf(x):
     """The error function, of tiles in kernels."""
 
@@ -182,3 +198,4 @@ _on_tiles(np.exp, exp32, exp64)
 _on_tiles(np.log, log32, log64)
 _on_tiles(np.tanh, tanh32, tanh64)
 _on_tiles(erf, erf32, erf64)
+_on_tiles(power_of_two, power32, power64)

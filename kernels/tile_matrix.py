@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import inline, leaf
+from .jit import inline, leaf, part
 from .simd import COLS, LANES32, LANES64, ROWS, block, column, fma, largest, over_rows, row, store, tile
 
 
-@inline
+@leaf
+def lanes_of(array):
+    """Numbers in a register of the array's dtype."""
+    return LANES64 if array.itemsize == 8 else LANES32
+
+
+@leaf
 def padded_rows(n):
     """Rows of scratch for ``n``: a whole number of tiles."""
     return (n + ROWS - 1) // ROWS * ROWS
 
 
-@inline
+@leaf
 def padded_columns(n, like):
     """Columns of scratch for ``n``: a whole number of registers of the dtype of the array ``like``."""
-    lanes = LANES64 if like.itemsize == 8 else LANES32
+    lanes = lanes_of(like)
     return (n + lanes - 1) // lanes * lanes
 
 
@@ -49,11 +55,11 @@ def scratch(count, n, like):
     return aligned(count * rows * columns, like).reshape(count, rows, columns)
 
 
-@inline
+@part
 def product(C, A, B, depth):
     """C = A[:, :depth] @ B[:depth]; the rows of ``C`` are whole tiles, its columns whole registers."""
     zero = C.dtype.type(0)
-    lanes = LANES64 if C.itemsize == 8 else LANES32
+    lanes = lanes_of(C)
     whole = C.shape[1] // (COLS * lanes) * (COLS * lanes)
     for i in range(0, C.shape[0], ROWS):
         for j in range(0, whole, COLS * lanes):
@@ -62,11 +68,11 @@ def product(C, A, B, depth):
             store(C, (i, j), add_product(tile(zero, ROWS, 1), A, B, i, j, depth))
 
 
-@inline
+@part
 def product_plus(C, A, B, D, depth):
     """C = A[:, :depth] @ B[:depth] + D, sizes as in ``product``; ``D`` may be ``C``."""
     zero = C.dtype.type(0)
-    lanes = LANES64 if C.itemsize == 8 else LANES32
+    lanes = lanes_of(C)
     whole = C.shape[1] // (COLS * lanes) * (COLS * lanes)
     for i in range(0, C.shape[0], ROWS):
         for j in range(0, whole, COLS * lanes):
@@ -75,11 +81,11 @@ def product_plus(C, A, B, D, depth):
             store(C, (i, j), add_product(block(D, (i, j), tile(zero, ROWS, 1)), A, B, i, j, depth))
 
 
-@inline
+@leaf
 def norm(A):
     """The largest sum of a column of |A|, NaN where any number is; sizes as in ``product``."""
     zero = A.dtype.type(0)
-    lanes = LANES64 if A.itemsize == 8 else LANES32
+    lanes = lanes_of(A)
     most = tile(zero, 1, 1)
     for j in range(0, A.shape[1], lanes):
         sums = tile(zero, ROWS, 1)
@@ -89,7 +95,7 @@ def norm(A):
     return largest(most)
 
 
-@inline
+@leaf
 def divide(A, exponent):
     """A = A / 2^exponent, in two steps, each of which is in range."""
     half = exponent // 2
@@ -99,11 +105,11 @@ def divide(A, exponent):
             A[i, j] = A[i, j] * first * second
 
 
-@inline
+@leaf
 def put(A, source, m):
     """Copy matrix ``m`` of a batch into scratch; what lies beyond it stays as it is."""
     n = source.shape[1]
-    lanes = LANES64 if A.itemsize == 8 else LANES32
+    lanes = lanes_of(A)
     whole = n // lanes * lanes
     for i in range(n):
         for j in range(0, whole, lanes):
@@ -112,11 +118,11 @@ def put(A, source, m):
             A[i, j] = source[m, i, j]
 
 
-@inline
+@leaf
 def get(target, m, A):
     """Copy a matrix out of scratch, to ``m`` of a batch."""
     n = target.shape[1]
-    lanes = LANES64 if A.itemsize == 8 else LANES32
+    lanes = lanes_of(A)
     whole = n // lanes * lanes
     for i in range(n):
         for j in range(0, whole, lanes):

@@ -11,10 +11,10 @@ import numpy as np
 
 from .. import errors
 from ..jit import inline, kernel, leaf, part
-from ..simd import COLS, LANES32, LANES64, block, column, fma, row, store, tile, total
+from ..simd import COLS, block, column, fma, row, store, tile, total
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import erf, sigmoid
-from ..tile_matrix import add_product
+from ..tile_matrix import add_product, lanes_of
 from .layout import BIASES, FROM, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL, TO, WEIGHTS
 
 # typed: numba would compile another copy of a function for each plain number that is written where it is called
@@ -26,12 +26,6 @@ SUMS = 3
 TAIL_ROWS, TAIL_COLS = TAIL
 SLOPE = 0.01  # of leaky ReLU
 SQRT_HALF = 0.5**0.5
-
-
-@leaf
-def lanes_of(array):
-    """Numbers in a register of the array's dtype."""
-    return LANES64 if array.itemsize == 8 else LANES32
 
 
 @inline

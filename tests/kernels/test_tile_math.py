@@ -103,3 +103,21 @@ def test_the_coefficients_of_erfc_are_its_chebyshev_interpolation():
                 abs(mpmath.polyval(tile_math.ERFC64, v) - exact) < 5e-17
             )  # half units in the last place of the coefficients
             assert abs(mpmath.polyval(tile_math.ERFC32, v) - exact) < 1e-8
+
+
+@kernel
+def powers(x, out):
+    """Of a multiple of the lanes."""
+    like = tile(x.dtype.type(0), 1, 1)
+    for k in range(0, x.shape[0], LANES64 if x.itemsize == 8 else LANES32):
+        store(out, k, tile_math.power_of_two(row(x, k, like)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_powers_of_two_are_exact(dtype):
+    limits = np.finfo(dtype)
+    x = np.arange(limits.minexp, limits.maxexp)
+    x = np.concatenate([x, np.zeros(-len(x) % LANES32)]).astype(dtype)
+    out = np.empty_like(x)
+    powers(x, out)
+    np.testing.assert_array_equal(out, np.ldexp(dtype(1), x.astype(int)))

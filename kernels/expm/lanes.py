@@ -1,0 +1,82 @@
+"""Exponentials of matrices of order 8 and less, as many side by side as a register has lanes.
+
+The algorithm is that of ``tiles``, its choices made for each lane: a degree is computed where any matrix of a pack asks
+for it, and taken by those that do.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..jit import kernel, leaf
+from ..lane_matrix import (
+    entries,
+    gather,
+    norms,
+    packs,
+    product,
+    product_plus,
+    scatter,
+    some,
+    square_where,
+    take_where,
+)
+from ..simd import row, store, tile
+from ..tile_math import power_of_two
+from ..tile_matrix import aligned, lanes_of
+from .polynomials import LIMIT32, LIMIT64, NORMS32, NORMS64, degree_4, degree_8, degree_18, log_alpha
+from .tiles import LOG2E
+from .tiles import exponentials as one_after_the_other
+
+
+@leaf
+def doublings(log_reach):
+    """How often a matrix is halved whose α is ``e^log_reach`` times what the polynomial reaches; not if that is NaN."""
+    times = -np.floor(-LOG2E * log_reach)
+    return np.where(times > 0.0, np.where(times < np.inf, times, 0.0 * times), 0.0)
+
+
+@kernel
+def exponentials(start, stop, a, t, out):
+    """Entries ``start`` to ``stop`` of ``out``, ``a`` and ``out`` ``(B, n, n)``, ``t`` ``(1 or B, 1)``, contiguous."""
+    n, lanes = a.shape[1], lanes_of(a)
+    norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
+    limit = LIMIT64 if a.itemsize == 8 else LIMIT32
+    W, spare, numbers = packs(11, n, a), entries(n, a), aligned(lanes, a)
+    I, A, A2, A3, A6, P, Q, R, S, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9], W[10]
+    zero = tile(a.dtype.type(0), 1, 1)
+    for i in range(n):
+        store(I, (i, i * lanes), zero + 1.0)
+    matrices, results = a.reshape(a.shape[0], n * n), out.reshape(out.shape[0], n * n)
+    for m in range(start, stop, lanes):
+        gather(A, spare, matrices, m, stop, n)
+        for lane in range(lanes):
+            numbers[lane] = t[min(m + lane, stop - 1) if t.shape[0] > 1 else 0, 0]
+        size, time = norms(A, n), row(numbers, 0, zero)
+        reach = size * abs(time)
+        low, middle, high = reach <= norm_4, (reach > norm_4) & (reach <= norm_8), np.where(reach <= norm_8, zero, 1.0)
+        product(A2, A, A, n)
+        if some(high > 0.0, zero):
+            product(A3, A2, A, n)
+            product(A6, A3, A3, n)
+            log = log_alpha(size, norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
+            squarings = high * doublings(log - math.log(norm_18))
+            degree_18(product_plus, X, I, A, A2, A3, A6, P, Q, R, S, n, time * power_of_two(-squarings))
+            done = 0.0
+            while some(squarings > done, zero):
+                square_where(Y, X, n, squarings > done)
+                X, Y, done = Y, X, done + 1.0
+        if some(middle, zero):
+            degree_8(product, product_plus, Y, I, A, A2, P, Q, R, n, time)
+            take_where(X, Y, middle)
+        if some(low, zero):
+            degree_4(product_plus, Y, I, A, A2, P, Q, n, time)
+            take_where(X, Y, low)
+        scatter(results, m, stop, X, spare, n)
+        if some(np.maximum(size, reach) > limit, zero):  # powers may overflow
+            store(numbers, 0, np.maximum(size, reach))
+            for entry in range(m, min(m + lanes, stop)):
+                if limit < numbers[entry - m] < math.inf:
+                    one_after_the_other(entry, entry + 1, a, t, out)
