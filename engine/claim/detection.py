@@ -44,7 +44,7 @@ def determinant_agrees_with_label(rows):
 
 
 @claim(
-    "Cor. 4.2: it has one exactly where the counter, which knows no symmetry and no label, finds one component",
+    "Cor. 4.2: it has one exactly where the counter, told of no symmetry and no label, finds one component",
     measure="counter_check",
     control="the components of another pair",
 )

@@ -1,26 +1,29 @@
 """Counting the connected components of the minimum of a small network without knowing what to expect.
 
 Minima are drawn from random starting points; paths of low loss are searched between them; what no path joins is
-counted apart.  Nothing here knows a formula, an invariant or a symmetry of the minimum.
+counted apart.  Nothing here knows a formula or an invariant of the minimum.  Its symmetry makes some of the curves that
+are tried; whether one joins is for the loss on it to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from engine.count import draw
-from engine.count.join import Join, search
+from engine.count.join import MEANS, Join, search
 from engine.count.level_set import LevelSet
+from engine.count.spread import far_apart
 from engine.network.fully_connected import Network
 from engine.types import Weights
 from kernels import errors
 
 SHARE = 1e-6  # a join needs a path whose loss exceeds the least by at most this share of ‖Y‖²
 CONFIDENCE = 0.95  # of the bound `missed`
+FOLD = 12  # times as many minima are drawn, where that is easy, as far ones are chosen of them
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Components:
     loss_max: float  # the largest sse on any path that certified a join
     missed: float  # with 95 % confidence at most this share of minima lies in components that were not met
     joins: tuple[Join, ...]  # how components grew together
+    tried: Mapping[str, int]  # paths by each means, also those that joined nothing
     attempts: Tensor  # (count, count) int64: walks between two components, none of which arrived
     starts: int  # random starting points that led to the samples
 
@@ -49,13 +53,16 @@ def count_components(
     samples: int = 64,
     seed: int = 0,
     attempts: int = 24,
+    means: Sequence[str] = MEANS,
 ) -> Components:
     """Count the connected components of the minimum of a small network without biases.
 
-    Minima are drawn by the Levenberg-Marquardt method from Gaussian weights of widely spread scales.  Each is walked
-    along the minimum toward the origin, where the minimum bends least, then straight lines and walks from one to the
-    other are tried, also from where detours led, until every two components that are left have resisted ``attempts``
-    walks.  A path joins if its loss, bounded on every chord of it, exceeds the least by at most ``1e-6 ‖Y‖²``.
+    Minima are drawn by the Levenberg-Marquardt method from Gaussian weights of widely spread scales; three in eight are
+    the most distant of many, so that rare components are met, the others are as they come.  Each is walked along the
+    minimum toward the origin, where the minimum bends least.  Then straight lines, curves of the family's continuous
+    symmetry, walks from one to the other and learned curves are tried, and walks from where detours led, until every
+    two components that are left have resisted ``attempts`` walks.  A path joins if its loss, bounded on every chord of
+    it, exceeds the least by at most ``1e-6 ‖Y‖²``.
 
     The count is that of the sampled components if every search that failed was bound to; it errs upward where a walk
     was too hard to find, downward where components are rarer than ``missed`` or their barrier is below the tolerance.
@@ -70,6 +77,7 @@ def count_components(
         samples: minima to draw.
         seed: of all random draws.
         attempts: walks to try between any two components before they are left apart.
+        means: of joining samples; without ``"symmetry"`` the count is evidence about the symmetry.
 
     Returns:
         The components met.
@@ -82,10 +90,11 @@ def count_components(
     for name, given in (("samples", samples), ("attempts", attempts)):
         if given < 1:
             raise ValueError(f"count_components: {name}={given}, expected at least 1")
+    for name in means:
+        errors.check_choice("count_components", "means", name, MEANS)
     level = _level_set(tuple(widths), x, y, activation, skip)
-    generator = torch.Generator().manual_seed(seed)
-    level, minima, starts = draw.minima(level, samples, generator)
-    found = search(level, minima, SHARE * level.scale, attempts, generator)
+    level, minima, starts, generator = sample(level, samples, seed)
+    found = search(level, minima, SHARE * level.scale, attempts, generator, means)
     group = found.group()
     return Components(
         count=int(group.max()) + 1,
@@ -95,20 +104,40 @@ def count_components(
         loss_max=max((join.loss_max for join in found.joins), default=level.least),
         missed=unseen(group.tolist(), CONFIDENCE),
         joins=tuple(found.joins),
+        tried=dict(found.tried),
         attempts=torch.from_numpy(found.failures(group)),
         starts=starts,
     )
 
 
+def sample(level: LevelSet, samples: int, seed: int) -> tuple[LevelSet, Tensor, int, torch.Generator]:
+    """Minima: three in eight are the most distant of up to ``FOLD`` times as many, the others independent of them.
+
+    Args:
+        level: the networks, held to the targets.
+        samples: minima wanted.
+        seed: of all random draws.
+
+    Returns:
+        The set that was reached, the minima ``(samples, n)`` on it, the distant ones first, the number of starting
+        points they took, and the generator for what comes next.
+    """
+    generator, distant = torch.Generator().manual_seed(seed), 3 * samples // 8
+    level, drawn, starts = draw.minima(level, samples + (FOLD - 1) * distant, generator, enough=samples)
+    many, others = drawn.split([len(drawn) - samples + distant, samples - distant])
+    far = far_apart(level, many, distant, SHARE * level.scale)
+    return level, torch.cat([many[far], others]), starts, generator
+
+
 def unseen(group: Sequence[int], confidence: float) -> float:
     """An upper bound of the share of a population that lies in groups which a sample of it did not meet.
 
-    The groups of the first half are met; of the second half, each member independently falls outside of them with the
-    probability that is asked for, so Clopper and Pearson's bound of a binomial share holds, whatever the groups are.
-    It is a bound also for the whole sample, which has met more.
+    The groups of the first half are met, however it was chosen; of the second half, each member independently falls
+    outside of them with the probability that is asked for, so Clopper and Pearson's bound of a binomial share holds,
+    whatever the groups are.  It is a bound also for the whole sample, which has met more.
 
     Args:
-        group: the group of each member of the sample, in the order they were drawn.
+        group: the group of each member of the sample; those of the second half are drawn independently.
         confidence: of the bound.
 
     Returns:

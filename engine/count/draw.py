@@ -14,34 +14,39 @@ SPREAD = 8.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD
 ITERATIONS = 400  # of Levenberg-Marquardt; a zero-loss minimum takes about 20
 AT_LEAST = 1e-7  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
 AGREE = 1e-3  # outputs that differ by at most this share of ‖Y‖ are the same
-ROUNDS = 20  # stacks of starting points at most
+ROUNDS = 5  # stacks of starting points at most
 
 
-def minima(level: LevelSet, samples: int, generator: torch.Generator) -> tuple[LevelSet, Tensor, int]:
-    """Draw starting points until enough of them have led to the least loss.
+def minima(
+    level: LevelSet, samples: int, generator: torch.Generator, enough: int | None = None
+) -> tuple[LevelSet, Tensor, int]:
+    """Draw stacks of starting points until enough of them have led to the least loss.
 
     Args:
         level: the networks, held to the targets.
-        samples: minima wanted.
+        samples: minima wanted, and starting points of a stack.
         generator: of the starting points, on the CPU.
+        enough: minima that will do; None for all that are wanted.
 
     Returns:
-        The set that was reached, the minima ``(samples, n)`` on it, and the number of starting points they took.
+        The set that was reached, the minima ``(P, n)`` on it, ``enough <= P <= samples``, in the order they were drawn,
+        and the number of starting points they took.
 
     Raises:
         ValueError: too few starting points led to the least loss.
     """
+    enough = enough or samples
     found = torch.empty(0, level.size, dtype=torch.float64, device=level.split.x.device)
     for _ in range(ROUNDS):
         found = torch.cat([found, fit(level, _starts(level, samples, generator))])
         good, least = _lowest(level, found)
-        if len(good) >= samples:
+        if len(good) >= enough:
             chosen = good[:samples]
             reached = _reached(level, found[chosen], least)
             return reached, fit(reached, found[chosen]), int(chosen[-1]) + 1
     raise ValueError(
         f"count_components: {len(good)} of {len(found)} random starting points reached the least loss "
-        f"{least:.3g}, expected {samples}; ask for fewer samples or for another network"
+        f"{least:.3g}, expected {enough}; ask for fewer samples or for another network"
     )
 
 

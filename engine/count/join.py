@@ -1,7 +1,12 @@
-"""Joining minima by paths of low loss: straight lines, then walks, then walks from and to where detours led."""
+"""Joining minima by paths of low loss, the cheap ones first.
+
+Straight lines, curves of the family's symmetry, walks, learned curves, then walks from and to where detours led.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +15,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from engine.count import draw
+from engine.count import curve, draw
 from engine.count.level_set import LevelSet
 from engine.count.walk import certify, walk
 
+MEANS = ("line", "symmetry", "walk", "learned")  # in the order they are tried
+UNAWARE = ("line", "walk", "learned")  # of any symmetry: what they find is evidence about it
 LINES = 4096  # evaluated together
+CURVES = 512  # at most in a round
+EACH = 2  # curves between two components in a round
 WALKS = 512  # at most in a round
 DIRECT = 4  # walks between two components in the first round
 A_ROUND = 10  # walks between two components in a later one
@@ -30,7 +39,7 @@ class Join:
 
     a: int
     b: int
-    # line, walk or detour: what joins the ends of their walks toward the origin, straight, by a walk, by several
+    # one of MEANS, between the ends of their walks toward the origin; detour: a walk from or to where another led
     how: str
     loss_max: float  # on the whole path from sample to sample
 
@@ -54,6 +63,7 @@ class Search:
         self.samples = len(samples)
         self.fresh = 0  # nodes from here on are the latest
         self.joins: list[Join] = []
+        self.tried: Counter[str] = Counter()  # paths by each means
         self.failed: list[tuple[int, int]] = []  # samples between whose components a walk did not arrive
 
     def group(self) -> np.ndarray:
@@ -83,7 +93,24 @@ class Search:
             a, b = part.T.to(self.points.device)
             loss = self.level.chord_loss(self.points[a], self.points[b])
             low = loss <= self.level.least + self.allowed
+            self.tried["line"] += len(part)
             self._join(part[low.cpu()].tolist(), loss[low].tolist(), "line")
+
+    def curves(self, how: str, make: Callable) -> None:
+        """Try curves between nodes of different components until a round joins none.
+
+        Args:
+            how: of the joins.
+            make: a function of ``engine.count.curve``.
+        """
+        while pairs := self.some_pairs(EACH)[:CURVES]:
+            a, b = torch.tensor(pairs, device=self.points.device).T
+            there, points = make(self.level, self.points[a], self.points[b], self.allowed)
+            self.tried[how] += len(pairs)
+            before = len(self.joins)
+            self._certify([pairs[k] for k in there.tolist()], points, how)
+            if len(self.joins) == before:
+                break
 
     def walks(self, pairs: list[tuple[int, int]], stretch: float) -> None:
         """Walk from the first node of each pair to the second; certify the walks that join components.
@@ -93,18 +120,26 @@ class Search:
         a, b = torch.tensor(pairs, device=self.points.device).T
         metric = draw.layer_scales(self.level, len(pairs), stretch, self.generator)
         walked = walk(self.level, self.points[a], self.points[b], self.allowed, metric)
-        arrived = walked.arrived.tolist()
-        waiting = [k for k in range(len(pairs)) if arrived[k]]
-        self.failed += [self._origins(pairs[k]) for k in range(len(pairs)) if not arrived[k]]
+        there = torch.nonzero(walked.arrived).ravel().tolist()
+        self.tried["walk"] += len(pairs)
+        self.failed += [self._origins(pair) for k, pair in enumerate(pairs) if not walked.arrived[k]]
+        self.failed += self._certify([pairs[k] for k in there], [walked.points[k] for k in there], "walk")
+
+    def _certify(self, pairs: Sequence[tuple[int, int]], paths: Sequence[Tensor], how: str) -> list[tuple[int, int]]:
+        """Join what low paths join; as few of them are looked at as it takes.
+
+        Returns:
+            The samples of the pairs whose paths turned out to be none.
+        """
+        failed, waiting = [], list(range(len(pairs)))
         while waiting := self._merging(waiting, pairs):
             forest = self._forest(waiting, pairs)
-            top = certify(self.level, [walked.points[k] for k in forest], self.allowed)
-            good = top.isfinite().tolist()
-            self._join(
-                [pairs[k] for k, low in zip(forest, good, strict=True) if low], top[top.isfinite()].tolist(), "walk"
-            )
-            self.failed += [self._origins(pairs[k]) for k, low in zip(forest, good, strict=True) if not low]
+            top = certify(self.level, [paths[k] for k in forest], self.allowed).tolist()
+            good = [(pairs[k], loss) for k, loss in zip(forest, top, strict=True) if loss < np.inf]
+            self._join([pair for pair, _ in good], [loss for _, loss in good], how)
+            failed += [self._origins(pairs[k]) for k, loss in zip(forest, top, strict=True) if not loss < np.inf]
             waiting = [k for k in waiting if k not in forest]
+        return failed
 
     def detours(self, nodes: list[int]) -> None:
         """Walk from some nodes toward random goals; where they end are new nodes."""
@@ -123,14 +158,18 @@ class Search:
 
     def open_pairs(self, attempts: int, at_once: int) -> list[tuple[int, int]]:
         """Nodes to walk between: some for each two components between which fewer than ``attempts`` walks failed."""
+        return self.some_pairs(np.minimum(attempts - self.failures(self.group()), at_once))[:WALKS]
+
+    def some_pairs(self, times: np.ndarray | int) -> list[tuple[int, int]]:
+        """So many pairs of nodes for each two components, in random order."""
         group = self.group()
-        left = attempts - self.failures(group)
-        a, b = np.nonzero(np.triu(left > 0, 1))
-        times = np.minimum(left[a, b], at_once)
+        times = np.broadcast_to(times, (group.max() + 1,) * 2)
+        a, b = np.nonzero(np.triu(times > 0, 1))
+        times = times[a, b]
         a, b = np.repeat(a, times), np.repeat(b, times)
-        chosen = torch.randperm(len(a), generator=self.generator)[:WALKS].tolist()
+        order = torch.randperm(len(a), generator=self.generator).tolist()
         # from either side, one end among the latest nodes
-        ends = [(a[k], b[k]) if k % 2 else (b[k], a[k]) for k in chosen]
+        ends = [(a[k], b[k]) if k % 2 else (b[k], a[k]) for k in order]
         members, latest = self._members(group), self._members(group, self.fresh)
         return [(self._one_of(latest[i] if len(latest[i]) else members[i]), self._one_of(members[j])) for i, j in ends]
 
@@ -149,13 +188,13 @@ class Search:
     def _origins(self, pair: tuple[int, int]) -> tuple[int, int]:
         return int(self.origin[pair[0]]), int(self.origin[pair[1]])
 
-    def _merging(self, waiting: list[int], pairs: list[tuple[int, int]]) -> list[int]:
-        """Those of the walks whose ends are not in one component yet."""
+    def _merging(self, waiting: Sequence[int], pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Those of the pairs whose ends are not in one component yet."""
         group = self.group()[self.origin]
         return [k for k in waiting if group[pairs[k][0]] != group[pairs[k][1]]]
 
-    def _forest(self, waiting: list[int], pairs: list[tuple[int, int]]) -> list[int]:
-        """Walks, none superfluous, that would join all that any of them would."""
+    def _forest(self, waiting: list[int], pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Pairs, none superfluous, that would join all that any of them would."""
         group, chosen = self.group(), []
         edges = np.array([[group[o] for o in self._origins(pairs[k])] for k in waiting])
         tree = np.arange(group.max() + 1)
@@ -179,8 +218,15 @@ def _components(edges: list[tuple[int, int]], nodes: int) -> np.ndarray:
     return np.argsort(np.argsort(first))[inverse]
 
 
-def search(level: LevelSet, samples: Tensor, allowed: float, attempts: int, generator: torch.Generator) -> Search:
-    """Join samples until every two components that are left have resisted ``attempts`` walks.
+def search(
+    level: LevelSet,
+    samples: Tensor,
+    allowed: float,
+    attempts: int,
+    generator: torch.Generator,
+    means: Sequence[str] = MEANS,
+) -> Search:
+    """Join samples until every two components that are left have resisted ``attempts`` walks, and the other means.
 
     Args:
         level: the minimum.
@@ -188,18 +234,25 @@ def search(level: LevelSet, samples: Tensor, allowed: float, attempts: int, gene
         allowed: by how much the loss on a path may exceed the least.
         attempts: walks to try between two components.
         generator: of pairs and detours, on the CPU.
+        means: those of ``MEANS`` to try.
 
     Returns:
         The finished search.
     """
     found = Search(level, samples, allowed, generator)
-    found.descend()
-    found.lines()
-    for round_ in range(ROUNDS):
-        if round_:
-            found.detours(found.some_of_each())
-        pairs = found.open_pairs(attempts, A_ROUND if round_ else DIRECT)
-        if not pairs:
+    if "walk" in means:
+        found.descend()
+    if "line" in means:
+        found.lines()
+    if "symmetry" in means:
+        found.curves("symmetry", curve.symmetry)
+    if "walk" in means and (pairs := found.open_pairs(attempts, DIRECT)):
+        found.walks(pairs, 1.0)
+    if "learned" in means:
+        found.curves("learned", curve.learned)
+    for _ in range(ROUNDS if "walk" in means else 0):
+        if not found.open_pairs(attempts, A_ROUND):
             break
-        found.walks(pairs, STRETCH if round_ else 1.0)
+        found.detours(found.some_of_each())
+        found.walks(found.open_pairs(attempts, A_ROUND), STRETCH)
     return found

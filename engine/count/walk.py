@@ -114,7 +114,7 @@ def certify(level: LevelSet, paths: list[Tensor], allowed: float) -> Tensor:
         low = chord <= level.least + allowed
         top.scatter_reduce_(0, owner[low], chord[low], "amax")
         a, b, owner = a[~low], b[~low], owner[~low]
-        middle = torch.cat([_project(level, part) for part in ((a + b) / 2).split(CHORDS)]) if len(a) else a
+        middle = torch.cat([project(level, part) for part in ((a + b) / 2).split(CHORDS)]) if len(a) else a
         half = (b - a) / 2
         lost = owner[~_stays(level, a, middle, half, ASIDE, allowed)]
         top[lost] = torch.inf
@@ -128,8 +128,8 @@ def certify(level: LevelSet, paths: list[Tensor], allowed: float) -> Tensor:
     return top
 
 
-def _project(level: LevelSet, w: Tensor) -> Tensor:
-    """The nearest points on the minimum, by Newton's method."""
+def project(level: LevelSet, w: Tensor) -> Tensor:
+    """Points on the minimum near ``w`` ``(P, n)``, by Newton's method; far from it they may miss it."""
     for _ in range(CORRECTIONS):
         residuals, jacobian = level.linearise(w)
         w = w - Damped(jacobian, DAMPING).solve(residuals)

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_iris
 
 from engine.count import SHARE, draw
-from engine.count.join import search
+from engine.count.join import UNAWARE, search
 from engine.count.level_set import LevelSet
 from engine.discovery import members
 from engine.learned import Config as Learned
@@ -90,7 +90,7 @@ def _rows(study, network, data, weights, name):
     minima, stack = [study.block.minima[i] for i in kept], level.stack(w)
     drawn = seed_of(what="join", sweep_seed=study.config.seed, data=name, **vars(study.block.architecture))
     generator = torch.Generator().manual_seed(drawn)
-    component = search(level, w, SHARE * level.scale, options.attempts, generator).group().tolist()
+    component = search(level, w, SHARE * level.scale, options.attempts, generator, UNAWARE).group().tolist()
     labels = label(network, stack, split)
     shared = {"data": name, "labels": 2 ** len(labels[0]), "split": "train"}
     rows = [

@@ -1,4 +1,4 @@
-"""Whether the component counter, which knows no symmetry, joins the minima that the element found would join."""
+"""Whether the component counter, not told of the symmetry, joins the minima that the element found would join."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from engine.count import count_components
+from engine.count.join import UNAWARE
 from engine.discovery import members
 from engine.seeding import seed_of
 
@@ -42,7 +43,7 @@ def of_block(study):
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.randn(options.width, options.width, generator=generator, dtype=torch.float64) for _ in range(2))
     widths = (options.width,) * (architecture.depth + 1)
-    found = count_components(widths, x, y, samples=options.samples, seed=study.config.seed)
+    found = count_components(widths, x, y, samples=options.samples, seed=study.config.seed, means=UNAWARE)
     network = replace(study.network, widths=widths, bias=False, skip=0.0)
     a, b = found.weights, found.weights.map(lambda p: p.roll(-1, 0))
     element = members("symmetry")["linear"].Group(network).align(a, b)

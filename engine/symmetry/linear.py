@@ -71,7 +71,7 @@ class Group:
         """``A, B`` for each layer with ``g = exp(A) exp(B)``.
 
         These are the principal logarithm and 0 where there is one, else the logarithms of the polar form; the curve is
-        ``exp(tA) exp(tB)``.  With ``det g < 0`` there is none.
+        ``exp(tA) exp(tB)``.  With ``det g < 0`` there is none; where ``g`` is singular to rounding it is no element.
         """
         reasons: list[str | None] = [None] * g[0].shape[0]
         xi: list[torch.Tensor] = []
@@ -79,14 +79,16 @@ class Group:
             left = kernels.logm(matrix, check=False)
             right = torch.zeros_like(left)
             none = left.isnan().flatten(1).any(1)
-            positive = torch.linalg.slogdet(matrix).sign > 0
-            polar = none & positive
+            values = torch.linalg.svdvals(matrix)
+            regular = values[..., -1] > matrix.shape[-1] * torch.finfo(matrix.dtype).eps * values[..., 0]
+            polar = none & regular & (torch.linalg.slogdet(matrix).sign > 0)
             if polar.any():
                 left, right = left.clone(), right.clone()
                 left[polar], right[polar] = kernels.polar_log(matrix[polar])
             xi += [left, right]
-            for i in torch.nonzero(none & ~positive).ravel().tolist():
-                reasons[i] = reasons[i] or f"det g < 0 at hidden layer {layer}: no curve stays in the group"
+            for i in torch.nonzero(none & ~polar).ravel().tolist():
+                where = "det g < 0" if regular[i] else "g is singular"
+                reasons[i] = reasons[i] or f"{where} at hidden layer {layer}: no curve stays in the group"
         return tuple(xi), reasons
 
     def exp(self, xi, t):
@@ -142,7 +144,8 @@ class Group:
         """The element that takes the features of ``b`` to those of ``a``, by least squares on the incoming layers.
 
         From the first layer on: ``g_i = argmin ‖a_i - g b_i g_{i-1}⁻¹‖``; exact where ``b`` is a transformed ``a`` with
-        incoming layers of full row rank.
+        incoming layers of full row rank.  What wider layers leave open is decided by the maps from there to the
+        outputs, ``a_l ⋯ a_{i+1} g_i = b_l ⋯ b_{i+1}``, and where these do not either it stays as it is.
         """
         g, previous = [], None
         for i in range(self.network.depth - 1):
@@ -150,11 +153,24 @@ class Group:
             if previous is not None:
                 layer_b = torch.linalg.solve(previous, layer_b, left=False)
             matrix = torch.linalg.lstsq(layer_b.mT, layer_a.mT).solution.mT
+            rows, columns = layer_a.shape[-2:]
+            eye = torch.eye(rows, dtype=layer_a.dtype, device=layer_a.device).expand_as(matrix)
             if i + 1 not in self.network.free:
-                matrix = torch.eye(layer_a.shape[-2], dtype=layer_a.dtype, device=layer_a.device).expand_as(matrix)
+                matrix = eye
+            elif rows > columns:
+                out_a, out_b = (self._outgoing(weights, i) for weights in (a, b))
+                missing = eye - layer_b @ torch.linalg.pinv(layer_b)
+                matrix = matrix + (eye + torch.linalg.pinv(out_a) @ (out_b - out_a)) @ missing
             g.append(matrix)
             previous = matrix
         return tuple(g)
+
+    def _outgoing(self, weights: Weights, i: int) -> torch.Tensor:
+        """The map from hidden layer ``i + 1`` to the outputs, skips left out."""
+        product = weights.layers[-1]
+        for layer in weights.layers[-2:i:-1]:
+            product = product @ layer
+        return product
 
 
 def label(network, weights: Weights, split: Split) -> list[tuple[int, ...]]:

@@ -59,3 +59,20 @@ def test_other_networks_have_no_labels(activation, skip, bias):
     _, weights, split, _ = drawn([2, 2, 2], 2)
     with pytest.raises(ValueError, match="expected a linear network without skip and biases"):
         label(Network((2, 2, 2), activation, skip, bias, "sse"), weights, split)
+
+
+def test_wide_layers_are_aligned_by_what_they_map_to():
+    """Two minima of full rank lie on one orbit; the first layer alone does not say what becomes of all units."""
+    network, weights, *_ = drawn([2, 5, 2], 2)
+    group, other = Group(network), weights[torch.arange(len(weights)).roll(1)]
+    back = group.act(group.align(weights, other), other)
+    assert float(back.distance(weights).max()) <= 1e-9 * float(weights.squared_norm().max())
+
+
+def test_a_singular_matrix_has_no_curve():
+    """Of rank two but for rounding, which decides the sign of its determinant."""
+    network, _, _, generator = drawn([3, 3, 3], 3)
+    left, right = (torch.randn(40, 3, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    reasons = Group(network).log((left @ right.mT,))[1]
+    assert "g is singular at hidden layer 1: no curve stays in the group" in reasons
+    assert all(reason is None or reason.startswith("g is singular") for reason in reasons)
