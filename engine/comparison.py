@@ -20,9 +20,11 @@ from engine.measure import barrier
 from engine.measure.minimum import balance_residual
 from engine.network.fully_connected import Network
 from engine.pairs import Pairs
+from engine.path import Curve
 from engine.path.linear import Path as Line
 from engine.types import Data, Pair, Split, Weights
 
+CURVES = ("bezier", "polygonal")
 SAME = 1e-6  # relative distance below which two networks are one up to a symmetry: their checkpoints' own rounding
 
 
@@ -30,24 +32,48 @@ SAME = 1e-6  # relative distance below which two networks are one up to a symmet
 class Comparison:
     """What was measured between two networks."""
 
-    rows: list[dict[str, Any]]  # one per alignment that applies: the columns of a sweep's rows
+    # the straight line after each alignment that applies, and the learned curve if there is one: a sweep's columns
+    rows: list[dict[str, Any]]
     reasons: dict[str, str]  # alignments that do not apply, and why
     norm: float  # of the first network's parameters
     balance: tuple[float | None, float | None]  # balance residuals of the two
 
     def __getitem__(self, alignment: str) -> dict[str, Any]:
-        """The row after an alignment: ``none``, ``permutation``, ``rescaling`` or ``both``."""
-        return next(row for row in self.rows if row["alignment"] == alignment)
+        """The row of the straight line after ``none``, ``permutation``, ``rescaling`` or ``both``."""
+        return next(row for row in self.lines if row["alignment"] == alignment)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The rows of straight lines."""
+        return [row for row in self.rows if row["path"] == "linear"]
+
+    @property
+    def curve(self) -> dict[str, Any] | None:
+        """The row of the curve learned between the two as they are."""
+        return next((row for row in self.rows if row["path"] != "linear"), None)
 
     @property
     def verdict(self) -> str:
-        """What the rows say, in a sentence or two."""
-        raw, best = self["none"], min(self.rows, key=lambda row: row["distance"])
+        """What the rows say, in a few sentences."""
+        return "\n".join(filter(None, (self._of_lines(), self._of_curve())))
+
+    def _of_curve(self) -> str | None:
+        if (row := self.curve) is None:
+            return None
+        if row["loss_max"] is None:
+            return f"The loss of the {row['path']} curve is no finite number: {row['reason']}."
+        return (
+            f"On a {row['path']} curve learned between the two as they are, the loss reaches {row['loss_max']:.3g}; "
+            f"it is {row['loss_a']:.3g} and {row['loss_b']:.3g} at the ends."
+        )
+
+    def _of_lines(self) -> str:
+        raw, best = self["none"], min(self.lines, key=lambda row: row["distance"])
         near = f"{best['distance'] / self.norm:.2g} of the first one's norm"
         if best["distance"] <= SAME * self.norm:
             how = "as they are" if best["alignment"] == "none" else f"up to {_WORDS[best['alignment']]}"
             return f"The two networks are the same {how} (distance {near})."
-        lowest = min(self.rows, key=lambda row: np.inf if row["barrier"] is None else row["barrier"])
+        lowest = min(self.lines, key=lambda row: np.inf if row["barrier"] is None else row["barrier"])
         if lowest["barrier"] is None:
             return f"No barrier is a finite number: {lowest['reason']}."
         if raw["barrier"] is None or raw["barrier"] <= 0:
@@ -63,12 +89,22 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table of the rows, and the verdict."""
-        header = ("alignment", "distance", "loss a", "loss b", "highest loss", "at t", "barrier", "highest error rate")
+        header = (
+            "path",
+            "alignment",
+            "distance",
+            "loss a",
+            "loss b",
+            "highest loss",
+            "at t",
+            "barrier",
+            "highest error rate",
+        )
         lines = [header]
         for row in self.rows:
             values = (row[name] for name in ("distance", "loss_a", "loss_b", "loss_max", "t_max", "barrier"))
             errors = None if row["error_rate"] is None else max(row["error_rate"])
-            lines.append((row["alignment"], *(_number(value) for value in (*values, errors))))
+            lines.append((row["path"], row["alignment"], *(_number(value) for value in (*values, errors))))
         widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
         table = ["  ".join(f"{entry:>{w}}" for entry, w in zip(line, widths, strict=True)) for line in lines]
         left_out = [f"{name}: {reason}" for name, reason in self.reasons.items()]
@@ -97,8 +133,13 @@ def compare(
     loss: str | None = None,
     points: int = 51,
     tolerance: float = 1e-3,
+    curve: str | None = None,
+    bends: int = 3,
+    steps: int = 400,
 ) -> Comparison:
     """Measure the straight line between two networks before and after each alignment of the second with the first.
+
+    On request also a curve learned between the two as they are (Garipov et al. 2018).
 
     Args:
         model_a: an ``nn.Module`` that is a chain of linear layers and one kind of activation, or a checkpoint's path.
@@ -109,6 +150,9 @@ def compare(
         loss: ``mse``, ``sse`` or ``cross_entropy``; by default cross entropy for labels, else ``mse``.
         points: coarse points of the line, its ends among them.
         tolerance: the maximum is refined until it is known to this share.
+        curve: ``bezier`` or ``polygonal``.
+        bends: control points of the curve between the two networks.
+        steps: of its learning; each costs about as much as 36 passes over the data.
 
     Returns:
         The comparison; ``print`` shows it, ``rows`` has the curves.
@@ -116,6 +160,8 @@ def compare(
     Raises:
         ValueError: something does not fit; names the model, file or array and what was expected.
     """
+    if curve not in (None, *CURVES):
+        raise ValueError(f"curve={curve}, expected one of {', '.join(CURVES)}")
     x, y = _array("x", x, 2), _array("y", y, None)
     loss = loss or ("mse" if y.is_floating_point() else "cross_entropy")
     read = [_read(model, activation, x, loss) for model in (model_a, model_b)]
@@ -130,7 +176,7 @@ def compare(
         a, b = (
             w if w.biases else Weights(w.layers, tuple(torch.zeros_like(p[..., 0]) for p in w.layers)) for w in (a, b)
         )
-    split = Split(x, y)
+    data = Data(Split(x, y), None, network.widths[-1])
     names = (loss,) if y.is_floating_point() else (loss, "error_rate")
     groups = {name: module.Group(network, None) for name, module in members("symmetry").items()}
     rows, reasons = [], {}
@@ -138,19 +184,26 @@ def compare(
         if reason := align.reason(alignment, groups):
             reasons[alignment] = f"not applicable: {reason}"
             continue
-        pairs = Pairs((Pair(0, 1, "independent"),), a, align.aligned(alignment, groups, a, b))
-        walked = walk.follow(
-            Line(network, pairs), Data(split, None, network.widths[-1]), names, points, tolerance, None
+        line = Line(network, Pairs((Pair(0, 1, "independent"),), a, align.aligned(alignment, groups, a, b)))
+        walked = walk.follow(line, data, names, points, tolerance, None)
+        rows.append({"path": "linear", "alignment": alignment, **_measured(line, walked, loss)})
+    if curve:
+        member = members("path")[curve]
+        learned = member.Path(
+            network, Pairs((Pair(0, 1, "independent"),), a, b), member.Config(bends=bends, steps=steps)
         )
-        rows.append({"alignment": alignment, "distance": float(a.distance(pairs.b)), **_measured(walked, loss)})
+        learned.learn(data.train)
+        walked = walk.follow(learned, data, names, points, tolerance, None)
+        rows.append({"path": curve, "alignment": "none", **_measured(learned, walked, loss)})
     balance = tuple(balance_residual(network, weights)[0] for weights in (a, b))
     return Comparison(rows, reasons, float(a.squared_norm().sqrt()), balance)
 
 
-def _measured(walked: walk.Walk, loss: str) -> dict[str, Any]:
-    """The columns of the barrier measure for the only pair."""
+def _measured(path: Curve, walked: walk.Walk, loss: str) -> dict[str, Any]:
+    """The distance of the only pair's ends and the columns of the barrier measure."""
     columns = barrier.of_walk(walked, "train", loss)
-    return {name: values[0] for name, values in columns.items()}
+    distance = float(path.pairs.a.distance(path.pairs.b))
+    return {"distance": distance, **{name: values[0] for name, values in columns.items()}}
 
 
 def _read(model: Any, activation: str | None, x: torch.Tensor, loss: str) -> tuple[Network, Weights]:
@@ -190,10 +243,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, metavar="DATA.npz", help="arrays x (N, features) and y")
     parser.add_argument("--activation", required=True, help="of the hidden layers")
     parser.add_argument("--loss", help="mse, sse or cross_entropy; by default cross_entropy for labels, else mse")
+    parser.add_argument("--curve", choices=CURVES, help="also learn a curve between the two as they are")
+    parser.add_argument("--bends", type=int, default=3, metavar="N", help="control points of the curve (default: 3)")
+    parser.add_argument("--steps", type=int, default=400, metavar="N", help="of its learning (default: 400)")
     given = parser.parse_args(argv)
     try:
         arrays = members("data")["npz"].Config(path=given.data).arrays
-        print(compare(given.a, given.b, arrays["x"], arrays["y"], activation=given.activation, loss=given.loss))
+        options = {name: getattr(given, name) for name in ("activation", "loss", "curve", "bends", "steps")}
+        print(compare(given.a, given.b, arrays["x"], arrays["y"], **options))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

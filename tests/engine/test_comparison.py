@@ -107,15 +107,20 @@ def as_module(network: Network, weights: Weights) -> nn.Module:
     return nn.Sequential(*parts[:-1])
 
 
-def test_a_hidden_symmetry_is_found_and_said():
+@pytest.fixture
+def twins():
+    """Two networks that are one up to a permutation and a rescaling, and data on which they are right."""
     net = stacks.network(3, 8, "relu")
     a, groups, draw = stacks.stack(net, 1), stacks.groups(net), torch.Generator().manual_seed(2)
     b = a
     for name in ("permutation", "rescaling"):
         b = groups[name].act(groups[name].random(draw), b)
     x, _ = data()
-    y = net.outputs(a, x.double())[0].argmax(1)  # both networks are right everywhere
-    found = engine.compare(as_module(net, a), as_module(net, b), x, y)
+    return as_module(net, a), as_module(net, b), x, net.outputs(a, x.double())[0].argmax(1)
+
+
+def test_a_hidden_symmetry_is_found_and_said(twins):
+    found = engine.compare(*twins)
     assert found["none"]["barrier"] > 0.05 and found["none"]["error_rate"].max() > 0
     assert found["both"]["barrier"] < 1e-9 and found["both"]["distance"] < 1e-6
     assert "the same up to permutation and rescaling" in str(found)
@@ -128,6 +133,16 @@ def test_unrelated_networks_keep_a_barrier():
     assert found["both"]["distance"] > 0.1 * found.norm
     loss = nn.functional.cross_entropy(sequential(seed=0).eval()(x), y).detach()
     assert found["none"]["loss_a"] == pytest.approx(float(loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("curve", ["bezier", "polygonal"])
+def test_a_learned_curve_goes_below_the_line_between_the_two_as_they_are(curve, twins):
+    found = engine.compare(*twins, curve=curve, bends=2, steps=60)
+    line, row = found["none"], found.curve
+    assert (row["path"], row["alignment"], row["distance"]) == (curve, "none", line["distance"])
+    assert (row["loss_a"], row["loss_b"]) == pytest.approx((line["loss_a"], line["loss_b"]), rel=1e-12)
+    assert row["barrier"] < 0.5 * line["barrier"] and len(found.lines) == 4
+    assert f"On a {curve} curve" in str(found) and engine.compare(*twins).curve is None
 
 
 def test_alignments_that_do_not_apply_are_named():
@@ -143,8 +158,10 @@ def test_alignments_that_do_not_apply_are_named():
         ({"x": data()[0] * float("nan")}, ["x", "NaN"]),
         ({"model_a": "missing.pt"}, ["missing.pt", "activation"]),
         ({"y": data()[1] + 5}, ["labels run from 5 to 7"]),
+        ({"curve": "spline"}, ["curve=spline", "bezier, polygonal"]),
+        ({"curve": "bezier", "bends": 0}, ["bends=0", "at least 1"]),
     ],
-    ids=["architecture", "features", "nan", "activation", "labels"],
+    ids=["architecture", "features", "nan", "activation", "labels", "curve", "bends"],
 )
 def test_what_does_not_fit_is_said(change, words):
     x, y = data()
