@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from engine import claim, results
 from engine.report.select import scalars
+from engine.report.summary import prediction, words
 from engine.results import ResultsError
 
 SHOWS, INDEX = "## What it shows", "## Results"
@@ -64,9 +65,9 @@ def _readme(manifest: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], fi
     lines = [f"# {sweep['name']}: {sweep['about']}", ""]
     for entry in judged:
         lines += [
-            f"- **{entry['verdict']}**: {entry['claim']}. Predicted {_words(entry['predicted'])}, measured "
-            f"{_words(entry['measured'])}, tolerance {entry['tolerance']:g} ({entry['reason']}). Control, "
-            f"{entry['altered']}: {entry['control']}, {_words(entry['control_measured'])}."
+            f"- **{entry['verdict']}**: {entry['claim']}. Predicted {prediction(entry)}, measured "
+            f"{words(entry['measured'])}, tolerance {entry['tolerance']:g} ({entry['reason']}). Control, "
+            f"{entry['altered']}: {entry['control']}, {words(entry['control_measured'])}."
         ]
     versions = ", ".join(
         f"{name} {manifest['versions'][name]}" for name in ("torch", "numpy") if name in manifest["versions"]
@@ -114,10 +115,10 @@ def _index(sweeps: Path) -> None:
     lines = [INDEX, "", "| sweep | claim | predicted | measured | verdict | control |", "|---|---|---|---|---|---|"]
     for path in sorted(sweeps.glob(f"*/{claim.CLAIMS}")):
         for entry in json.loads(path.read_text()):
-            name, words = entry["sweep"], entry["claim"].replace("|", "\\|")
-            numbers = f"{_words(entry['predicted'])} | {_words(entry['measured'])}"
-            control = f"{entry['control']}, {_words(entry['control_measured'])}"
-            lines.append(f"| [{name}]({name}/README.md) | {words} | {numbers} | {entry['verdict']} | {control} |")
+            name, sentence = entry["sweep"], entry["claim"].replace("|", "\\|")
+            numbers = f"{prediction(entry)} | {words(entry['measured'])}"
+            control = f"{entry['control']}, {words(entry['control_measured'])}"
+            lines.append(f"| [{name}]({name}/README.md) | {sentence} | {numbers} | {entry['verdict']} | {control} |")
     readme = sweeps / "README.md"
     text = readme.read_text() if readme.exists() else "# Recorded sweeps\n\n"
     old = _section(text, INDEX)
@@ -129,10 +130,6 @@ def _section(text: str, head: str) -> str:
     """From a heading to the next of its level, or the end; empty where there is none."""
     found = re.search(rf"^{re.escape(head)}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return found.group() if found else ""
-
-
-def _words(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 if __name__ == "__main__":

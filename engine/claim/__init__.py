@@ -28,6 +28,7 @@ CLAIMS = "claims.json"
 class Finding:
     """What rows say about a claim; ``off`` is how far ``measured`` lies on the wrong side of ``predicted``."""
 
+    comparison: str  # how measured stands to predicted where the claim holds: =, ≤, ≥ or >
     predicted: float
     measured: float
     off: float
@@ -35,17 +36,22 @@ class Finding:
 
 def equal(predicted: float, measured: float) -> Finding:
     """The claim is an equality."""
-    return Finding(predicted, measured, abs(measured - predicted))
+    return Finding("=", predicted, measured, abs(measured - predicted))
 
 
 def at_most(predicted: float, measured: float) -> Finding:
     """The claim is an upper bound."""
-    return Finding(predicted, measured, measured - predicted)
+    return Finding("≤", predicted, measured, measured - predicted)
 
 
 def at_least(predicted: float, measured: float) -> Finding:
     """The claim is a lower bound."""
-    return Finding(predicted, measured, predicted - measured)
+    return Finding("≥", predicted, measured, predicted - measured)
+
+
+def above(predicted: float, measured: float) -> Finding:
+    """The claim is a lower bound that is not met itself: what ends there does not hold."""
+    return Finding(">", predicted, measured, np.nextafter(predicted - measured, np.inf))
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Claim:
         control = self._find(select(table, control=self.control))
         return {
             "claim": self.sentence,
+            "comparison": finding and finding.comparison,
             "predicted": finding and _number(finding.predicted),
             "measured": finding and _number(finding.measured),
             "tolerance": tolerance,
@@ -116,8 +123,8 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
         directory: a results directory.
 
     Returns:
-        For each claim ``sweep``, ``name``, ``claim``, ``predicted``, ``measured``, ``tolerance``, ``verdict``,
-        ``control``, ``control_measured``, ``altered`` and ``reason``, that of the tolerance.
+        For each claim ``sweep``, ``name``, ``claim``, ``comparison``, ``predicted``, ``measured``, ``tolerance``,
+        ``verdict``, ``control``, ``control_measured``, ``altered`` and ``reason``, that of the tolerance.
     """
     directory = Path(directory)
     sweep = results.read_manifest(directory)["config"]["sweep"]

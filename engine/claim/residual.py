@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.claim import Finding, claim, equal, numbers, select
+from engine.claim import above, claim, equal, numbers, select
 
 BOOTSTRAPS = 1000
 SEED = 0  # of the bootstrap
@@ -70,8 +70,7 @@ def _farthest(rows, with_skip):
 
 def _correlated(rows, column):
     interval = rank_correlation(rows, column)
-    # strictly above: an interval that ends at zero holds it
-    return None if interval is None else Finding(0.0, interval[1], np.nextafter(-interval[1], 1))
+    return None if interval is None else above(0.0, interval[1])
 
 
 def rank_correlation(rows, column):

@@ -84,18 +84,22 @@ def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
         return []
     told = []
     for claim in claims:
-        predicted, measured, tolerance, control = (
-            words(claim.get(key)) for key in ("predicted", "measured", "tolerance", "control_measured")
-        )
+        measured, tolerance, control = (words(claim.get(key)) for key in ("measured", "tolerance", "control_measured"))
         told += [
             [claim["verdict"], claim["claim"]],
             [
                 "",
-                f"predicted {predicted}, measured {measured}, tolerance {tolerance}; "
+                f"predicted {prediction(claim)}, measured {measured}, tolerance {tolerance}; "
                 f"control: {claim.get('control')}, {control}",
             ],
         ]
     return [Table("Claims", ["verdict", "claim"], told, lines=len(told))]
+
+
+def prediction(claim: Mapping[str, Any]) -> str:
+    """What a claim predicts: a number, or on which side of it lies what is measured."""
+    sign, number = claim.get("comparison") or "=", words(claim.get("predicted"))
+    return number if sign == "=" else f"{sign} {number}"
 
 
 def words(value: Any) -> str:

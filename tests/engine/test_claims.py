@@ -177,3 +177,21 @@ def test_claims_are_judged_without_torch(directory):
 )
 def test_verdicts(finding, expected):
     assert claim.verdict(finding, 0.1) == expected
+
+
+@pytest.mark.parametrize(
+    ("finding", "holds"),
+    [
+        (claim.equal(1.0, 1.0), True),
+        (claim.equal(1.0, 1.1), False),
+        (claim.at_most(1.0, 0.2), True),
+        (claim.at_most(1.0, 1.1), False),
+        (claim.at_least(1.0, 1.0), True),
+        (claim.at_least(1.0, 0.9), False),
+        (claim.above(0.0, 1e-300), True),
+        (claim.above(0.0, 0.0), False),
+        (claim.above(0.0, float("nan")), False),
+    ],
+)
+def test_how_measured_stands_to_predicted(finding, holds):
+    assert claim.verdict(finding, 0.0) == ("holds" if holds else "fails")

@@ -114,6 +114,14 @@ def test_columns_of_few_values_are_coded():
     assert column(values) == {"values": ["a", "b"], "codes": [0, 1] * 10}
 
 
+def test_a_bound_is_told_as_one():
+    bound = CLAIM | {"comparison": "≤", "predicted": 1.0, "measured": 0.25}
+    (table,) = summary.claims_tables([bound])
+    assert "predicted ≤ 1, measured 0.25" in table.rows[1][1]
+    assert summary.prediction(CLAIM | {"comparison": "="}) == summary.prediction(CLAIM) == "0"
+    assert summary.prediction({"predicted": None}) == "–"
+
+
 def test_a_claim_that_is_told_in_the_terminal_has_its_numbers(tmp_path, capsys):
     report(report_case.write(tmp_path, claims=[CLAIM]))
     told = " ".join(capsys.readouterr().out.split())

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from engine.report.chart import TONES, Chart, Series
 from engine.report.select import scalars
-from engine.report.summary import Table, words
+from engine.report.summary import Table, prediction, words
 from engine.results import BASE_COLUMNS, flatten
 
 POINTS = 80_000  # of a figure, and
@@ -103,7 +103,8 @@ def _claims(claims: Iterable[Mapping[str, Any]], parts: Sequence[str]) -> str:
             linked = f'<a href="{quote(sweep)}/report.html">{name}</a>' if sweep in parts else name
             made.append(f'<p class="sweep">{linked}</p>')
         verdict = str(claim.get("verdict"))
-        told = [f"{name} {words(claim.get(name))}" for name in ("predicted", "measured", "tolerance")]
+        told = [f"predicted {prediction(claim)}"]
+        told += [f"{name} {words(claim.get(name))}" for name in ("measured", "tolerance")]
         if claim.get("reason"):
             told[-1] += f" ({claim['reason']})"
         altered = f" ({claim['altered']})" if claim.get("altered") else ""
