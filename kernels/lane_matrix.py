@@ -14,7 +14,7 @@ from .jit import inline, leaf, part
 from .simd import COLS, ROWS, block, fma, row, store, tile, total, transpose
 from .tile_matrix import aligned, lanes_of
 
-LARGEST = 8  # order: beyond, a pack leaves the cache nearest to a core, and rows fill registers by themselves
+LARGEST = 12  # order: beyond, packs leave the cache nearest to a core, and rows fill registers by themselves
 TALL, WIDE = ROWS // 2, COLS * 2  # the tile of registers of a product
 SIDE = max(TALL, WIDE)
 
@@ -67,9 +67,9 @@ def scatter(a, m, stop, A, spare, n):
 
 
 @leaf
-def some(mask, zero):
-    """Whether a mask is set for any matrix; ``zero`` is a register of zeros."""
-    return total(np.where(mask, 1.0, zero)) > 0.0
+def some(ones):
+    """Whether a register of ones and zeros has a one."""
+    return total(ones) > 0.0
 
 
 @leaf
@@ -108,7 +108,7 @@ def square_where(C, A, depth, mask):
             store(C, (i, j), np.where(mask, add_product(zero, A, A, i, j, depth), block(A, (i, j), zero)))
 
 
-@part
+@leaf
 def take_where(A, B, mask):
     """Replace ``A`` by ``B`` where the mask is set."""
     zero = tile(A.dtype.type(0), 1, WIDE)

@@ -1,4 +1,4 @@
-"""Exponentials of matrices of order 8 and less, as many side by side as a register has lanes.
+"""Exponentials of small matrices, as many side by side as a register has lanes.
 
 The algorithm is that of ``tiles``, its choices made for each lane: a degree is computed where any matrix of a pack asks
 for it, and taken by those that do.
@@ -56,27 +56,26 @@ def exponentials(start, stop, a, t, out):
             numbers[lane] = t[min(m + lane, stop - 1) if t.shape[0] > 1 else 0, 0]
         size, time = norms(A, n), row(numbers, 0, zero)
         reach = size * abs(time)
-        low, middle, high = reach <= norm_4, (reach > norm_4) & (reach <= norm_8), np.where(reach <= norm_8, zero, 1.0)
+        low, lower = np.where(reach <= norm_4, 1.0, zero), np.where(reach <= norm_8, 1.0, zero)
+        middle, high = lower - low, 1.0 - lower
         product(A2, A, A, n)
-        if some(high > 0.0, zero):
+        if some(high):
             product(A3, A2, A, n)
             product(A6, A3, A3, n)
             log = log_alpha(size, norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
             squarings = high * doublings(log - math.log(norm_18))
             degree_18(product_plus, X, I, A, A2, A3, A6, P, Q, R, S, n, time * power_of_two(-squarings))
-            done = 0.0
-            while some(squarings > done, zero):
-                square_where(Y, X, n, squarings > done)
-                X, Y, done = Y, X, done + 1.0
-        if some(middle, zero):
+            while some(squarings):
+                square_where(Y, X, n, squarings > 0.0)
+                X, Y, squarings = Y, X, np.maximum(squarings - 1.0, 0.0)
+        if some(middle):
             degree_8(product, product_plus, Y, I, A, A2, P, Q, R, n, time)
-            take_where(X, Y, middle)
-        if some(low, zero):
+            take_where(X, Y, middle > 0.0)
+        if some(low):
             degree_4(product_plus, Y, I, A, A2, P, Q, n, time)
-            take_where(X, Y, low)
+            take_where(X, Y, low > 0.0)
         scatter(results, m, stop, X, spare, n)
-        if some(np.maximum(size, reach) > limit, zero):  # powers may overflow
-            store(numbers, 0, np.maximum(size, reach))
-            for entry in range(m, min(m + lanes, stop)):
-                if limit < numbers[entry - m] < math.inf:
-                    one_after_the_other(entry, entry + 1, a, t, out)
+        store(numbers, 0, np.maximum(size, reach))
+        for entry in range(m, min(m + lanes, stop)):
+            if limit < numbers[entry - m] < math.inf:  # powers may overflow
+                one_after_the_other(entry, entry + 1, a, t, out)

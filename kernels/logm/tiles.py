@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from ..jit import inline, kernel
-from ..simd import LANES64, ROWS, block, fma, largest, over_rows, row, store, tile
+from ..jit import inline, kernel, leaf
+from ..simd import LANES64, ROWS, block, largest, over_rows, tile
 from ..tile_matrix import aligned, divide, norm, product, product_plus
 from .inverse import BLOCK, invert, spare
+from .passes import combine, combine_three, copy, last_of_root, last_of_series
 from .reference import eigenvalue_on_axis
 from .schur import quasi_root, real_schur
-from .tables import DEGREES, SERIES
+from .tables import DEGREES
 
 on_axis = inline(eigenvalue_on_axis)
 
@@ -25,10 +26,9 @@ STEPS, ROOTS, MOST_ROOTS = 30, 60, 1100  # the last: of a Schur form, more than 
 NEAR = 1.05  # ‖E‖ up to which the series of log(I + E) is tried
 FAR = 40  # exponents of norms beyond which a matrix is scaled first
 FEW, SOME, MANY = DEGREES
-STEP = 2  # registers at once in passes over whole matrices
 
 
-@inline
+@leaf
 def _distance(A, B):
     """The 1-norm of A - B."""
     most = tile(0.0, 1, 1)
@@ -40,41 +40,6 @@ def _distance(A, B):
     return largest(most)
 
 
-@inline
-def _combine(C, a, A, b, B):
-    """C = aA + bB."""
-    zero = tile(0.0, 1, STEP)
-    for k in range(0, C.size, STEP * LANES64):
-        store(C, (0, k), fma(row(B, (0, k), zero), b, a * row(A, (0, k), zero)))
-
-
-@inline
-def _combine_three(D, a, A, b, B, c, C):
-    """D = aA + bB + cC."""
-    zero = tile(0.0, 1, STEP)
-    for k in range(0, D.size, STEP * LANES64):
-        store(D, (0, k), fma(row(C, (0, k), zero), c, fma(row(B, (0, k), zero), b, a * row(A, (0, k), zero))))
-
-
-@inline
-def _copy(B, A):
-    zero = tile(0.0, 1, STEP)
-    for k in range(0, B.size, STEP * LANES64):
-        store(B, (0, k), row(A, (0, k), zero))
-
-
-@kernel
-def times(C, A, B):
-    """C = A B, compiled once for all callers."""
-    product(C, A, B, C.shape[0])
-
-
-@kernel
-def times_plus(C, A, B, D):
-    """C = A B + D."""
-    product_plus(C, A, B, D, C.shape[0])
-
-
 @kernel
 def root(A, I, W, S, order, n):
     """Replace ``A`` by its square root; False where the iteration would lose digits, and ``A`` is as it was.
@@ -84,13 +49,13 @@ def root(A, I, W, S, order, n):
     polynomial in M - I.  ``n`` is the order before padding.
     """
     X, M, N, U, T = W[0], W[1], W[2], W[3], W[4]
-    _copy(X, A)
-    _copy(M, A)
+    copy(X, A)
+    copy(M, A)
     distance = _distance(M, I)
     for step in range(STEPS):
         if distance < CLOSE:
             break
-        _copy(N, M)
+        copy(N, M)
         far = not distance < PIVOTING
         log_det = invert(N, S, order, far)
         turned = norm(N)
@@ -99,22 +64,18 @@ def root(A, I, W, S, order, n):
         if not turned < TURNED:
             return False
         mu = math.exp(-log_det / (2 * n)) if far else 1.0
-        _combine_three(M, 0.25 * mu * mu, M, 0.25 / (mu * mu), N, 0.5, I)
-        _combine(U, 0.5 / mu, N, 0.5 * mu, I)
-        times(T, X, U)
+        combine_three(M, 0.25 * mu * mu, M, 0.25 / (mu * mu), N, 0.5, I)
+        combine(U, 0.5 / mu, N, 0.5 * mu, I)
+        product(T, X, U, A.shape[0])
         X, T = T, X
         distance = _distance(M, I)
     if not distance < CLOSE:
         return False
     if distance < CLOSER:
-        _combine(U, -0.5, M, 1.5, I)
-    else:  # (1 + e)^(-1/2) = 1 - e/2 + 3e²/8 - 5e³/16 + 35e⁴/128
-        _combine(M, 1.0, M, -1.0, I)
-        times(N, M, M)
-        _combine(U, -0.5, M, 1.0, I)
-        _combine_three(T, 3 / 8, I, -5 / 16, M, 35 / 128, N)
-        times_plus(U, N, T, U)
-    times(A, X, U)
+        combine(U, -0.5, M, 1.5, I)
+        product(A, X, U, A.shape[0])
+    else:
+        last_of_root(product, product_plus, A, X, M, I, N, T, U, A.shape[0])
     return True
 
 
@@ -125,31 +86,18 @@ def series(E, I, W, S, order):
     size = norm(E)
     if not size < NEAR:
         return False
-    _combine(L, 1.0, E, 1.0, I)
+    combine(L, 1.0, E, 1.0, I)
     invert(L, S, order, not size < PIVOTING)
-    times(D, E, L)  # I - B⁻¹
-    _combine(Y, 1.0, E, -1.0, D)
-    _combine(D, 1.0, E, 1.0, D)
+    product(D, E, L, E.shape[0])  # I - B⁻¹
+    combine(Y, 1.0, E, -1.0, D)
+    combine(D, 1.0, E, 1.0, D)
     size = norm(Y)
     if not size <= MANY[0]:
         return False
-    times(W[3], Y, Y)
+    product(W[3], Y, Y, E.shape[0])
     size = min(size, math.sqrt(norm(W[3])))
     _, powers, groups = FEW if size <= FEW[0] else SOME if size <= SOME[0] else MANY
-    for k in range(3, powers + 1):
-        times(W[k + 1], W[k], Y)  # Yᵏ
-    P, Q, zero = W[7], W[8], tile(0.0, 1, STEP)
-    for group in range(groups - 1, -1, -1):  # Paterson & Stockmeyer (1973)
-        first, last = group * powers, powers + (group == groups - 1)
-        for k in range(0, E.size, STEP * LANES64):
-            value = SERIES[first] * row(I, (0, k), zero)
-            for i in range(1, last):
-                value = fma(row(W, (i + 1, 0, k), zero), SERIES[first + i], value)
-            store(Q, (0, k), value)
-        if group < groups - 1:
-            times_plus(Q, P, W[powers + 1], Q)
-        P, Q = Q, P
-    times(L, D, P)
+    last_of_series(product, product_plus, W, I, E.shape[0], powers, groups)
     return True
 
 
@@ -170,7 +118,7 @@ def through_schur_form(a, A, E, I, W, S, order, shift):
     if not real_schur(form, basis):
         return False
     squares = 0.0
-    _copy(A, I)
+    copy(A, I)
     for i in range(n):
         for j in range(n):
             A[i, j] = form[j, i]
@@ -182,19 +130,19 @@ def through_schur_form(a, A, E, I, W, S, order, shift):
         diagonal[i] = A[i, i]
         if i + 1 < n and A[i + 1, i] != 0.0:
             sizes[i], sizes[i + 1] = 2, 0
-    _combine(E, 1.0, A, -1.0, I)
+    combine(E, 1.0, A, -1.0, I)
     roots = 0
     while not series(E, I, W, S, order):
         if roots == MOST_ROOTS:
             return False
         R = W[0]
-        _copy(R, I)
+        copy(R, I)
         quasi_root(R, A, sizes)
-        _combine(R, 1.0, R, 1.0, I)
+        combine(R, 1.0, R, 1.0, I)
         invert(R, S, order, True)
-        _copy(A, E)
-        times(E, A, R)
-        _combine(A, 1.0, E, 1.0, I)
+        copy(A, E)
+        product(E, A, R, order_)
+        combine(A, 1.0, E, 1.0, I)
         roots += 1
     L, Z, T = W[0], W[1], W[2]
     for i in range(order_):
@@ -207,8 +155,8 @@ def through_schur_form(a, A, E, I, W, S, order, shift):
         for j in range(n):
             Z[i, j] = basis[j, i]
             T[i, j] = basis[i, j]
-    times(A, Z, L)
-    times(L, A, T)
+    product(A, Z, L, order_)
+    product(L, A, T, order_)
     return True
 
 
@@ -238,7 +186,7 @@ def logarithms(start, stop, a, out):
             for i in range(n, order_):
                 A[i, i] = math.ldexp(1.0, exponent - 1) if abs(exponent) > 3 else 1.0
             while True:
-                _combine(E, 1.0, A, -1.0, I)
+                combine(E, 1.0, A, -1.0, I)
                 if series(E, I, W, S, order):
                     break
                 if roots == ROOTS or not root(A, I, W, S, order, n):

@@ -107,6 +107,21 @@ def test_entries_do_not_know_of_each_other():
     torch.testing.assert_close(many, together.repeat(30, 1, 1), rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("n", [1, 3, 4, 8, 12])
+def test_matrices_side_by_side_are_those_that_stand_alone(n):
+    """Different numbers of roots and ways within one register, whole registers of them and a rest."""
+    norms = np.random.default_rng(n).permutation(np.logspace(-5, 0.3, 19))
+    a = [scipy.linalg.expm(gaussian(n, norm)) for norm in norms] + [1e30 * np.eye(n), -np.eye(n), np.zeros((n, n))]
+    a += [spd(n, 1e9), rotation(n, 1e-7)] if n > 1 else []
+    together = kernels.logm(torch.tensor(np.stack(a)), check=False)
+    for k, matrix in enumerate(a):
+        alone = kernels.logm(torch.tensor(matrix), check=False)
+        torch.testing.assert_close(together[k], alone, rtol=0, atol=0, equal_nan=True)
+        if k < len(norms):
+            assert error(together[k], gaussian(n, norms[k])) < 1e-13 / norms[k]
+    assert together.isnan().flatten(1).any(1).nonzero()[:, 0].tolist() == [20, 21]
+
+
 def test_layouts():
     a = torch.tensor(np.stack([scipy.linalg.expm(gaussian(5, norm)) for norm in (0.5, 1.0, 2.0, 1.5)]))
     copy, plain = a.clone(), kernels.logm(a)
