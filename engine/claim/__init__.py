@@ -32,6 +32,7 @@ class Finding:
     predicted: float
     measured: float
     off: float
+    over: str = ""  # what it rests on, in a few words where the claim is about many at once
 
 
 def equal(predicted: float, measured: float) -> Finding:
@@ -69,7 +70,7 @@ class Claim:
         finding = self._find(select(table, measure=self.measure, control=None))
         control = self._find(select(table, control=self.control))
         return {
-            "claim": self.sentence,
+            "claim": self.sentence + (f" ({finding.over})" if finding and finding.over else ""),
             "comparison": finding and finding.comparison,
             "predicted": finding and _number(finding.predicted),
             "measured": finding and _number(finding.measured),

@@ -12,13 +12,18 @@ from engine.seeding import seed_of
 from engine.types import Split, Weights
 
 COLUMNS = {
+    # which of the draws of training and test samples, from 0
+    "draw": pa.int64(),
+    # sign of the determinant of the linear map nearest to the training samples
+    "orientation": pa.int64(),
     # classes of minima that certified paths join
     "components": pa.int64(),
     # with 95 % confidence at most this share of minima lies in others
     "missed": pa.float64(),
     # walks between any two classes left apart, the fewest; null where there is one class
     "resisted": pa.int64(),
-    # of gradient descent, until the loss is `reached` of what it was for the zero network, over the least possible
+    # of gradient descent, until the loss is `reached` of what it was for the zero network, over the least possible;
+    # null where it took more than the most
     "steps": pa.int64(),
     # at this point, loss on test samples less that on training samples, over that of the zero network
     "gap": pa.float64(),
@@ -32,9 +37,11 @@ class Config:
     """Options of ``measures=[residual]``."""
 
     # minima that are drawn to count components
-    samples: int = 48
+    samples: int = 32
     # walks to try between two components before they are left apart
-    attempts: int = 8
+    attempts: int = 6
+    # of training and test samples
+    draws: int = 3
     # training samples per unit of width, and as many test samples as there are in all
     samples_per_unit: int = 8
     # standard deviation of what the targets add to a linear map of the inputs
@@ -44,12 +51,12 @@ class Config:
     # of the loss between the zero network's and the least
     reached: float = 0.02
     # at most
-    steps: int = 1000
+    steps: int = 2000
     # in which the loss is looked at
-    stride: int = 20
+    stride: int = 10
 
     def __post_init__(self):
-        for option in ("samples", "attempts", "samples_per_unit", "steps", "stride"):
+        for option in ("samples", "attempts", "draws", "samples_per_unit", "steps", "stride"):
             if getattr(self, option) < 1:
                 raise ValueError(f"measure.residual.{option}={getattr(self, option)}, expected at least 1")
         if not 0 < self.reached < 1:
@@ -62,37 +69,41 @@ class Config:
 
 
 def of_block(study):
-    """A row per seed with the count of its architecture, one count without the skip, and counts that mean nothing."""
+    """A row per draw of the data and seed, one count without the skip, and counts that mean nothing."""
+    options = study.config.measure.residual
     if study.network.bias or study.network.activation != "linear":
         return []
-    axes = study.block.architecture
-    shared = vars(axes) | {"weight_decay": 0.0, "split": "train"}
-    counted = _count(study, axes.skip)
-    steps, gaps = _descend(study)
-    rows = []
-    for k, minimum in enumerate(study.block.minima):
-        row = shared | counted | {"seed": minimum.seed, "steps": steps[k], "gap": gaps[k]}
-        if steps[k] is None:
-            row["reason"] = f"the loss was not reached in {study.config.measure.residual.steps} steps"
-        drawn = seed_of(what="counts", sweep_seed=study.config.seed, **vars(axes)) % 9 + 1
-        rows += [row, row | {"components": drawn, "control": DRAWN}]
-    if axes.skip and axes.depth == 3:
-        without = shared | _count(study, 0.0) | {"control": NO_SKIP}
-        rows.append(without | {"seed": study.block.minima[0].seed})
+    axes, rows = study.block.architecture, []
+    for draw in range(options.draws):
+        train, test = _samples(study, draw)
+        fitted = torch.linalg.lstsq(train.x, train.y).solution  # (d_0, d_l)
+        shared = vars(axes) | {"weight_decay": 0.0, "split": "train", "draw": draw}
+        shared["orientation"] = int(torch.linalg.slogdet(fitted).sign)
+        counted = _count(study, train, axes.skip, draw)
+        steps, gaps = _descend(study, train, test, fitted)
+        for k, minimum in enumerate(study.block.minima):
+            row = shared | counted | {"seed": minimum.seed, "steps": steps[k], "gap": gaps[k]}
+            if steps[k] is None:
+                row["reason"] = f"the loss was not reached in {options.steps} steps"
+            drawn = seed_of(what="counts", sweep_seed=study.config.seed, draw=draw, **vars(axes)) % 9 + 1
+            rows += [row, row | {"components": drawn, "control": DRAWN}]
+        if axes.skip and axes.depth in (3, 4) and draw == 0:
+            without = shared | _count(study, train, 0.0, draw) | {"control": NO_SKIP}
+            rows.append(without | {"seed": study.block.minima[0].seed})
     return rows
 
 
-def _count(study, skip):
-    """Components of the minimum on the block's data."""
-    options, network, split = study.config.measure.residual, study.network, study.data.train
-    drawn = seed_of(what="count", sweep_seed=study.config.seed, like=[*network.widths, skip])
+def _count(study, train, skip, draw):
+    """Components of the minimum on the training samples."""
+    options, network = study.config.measure.residual, study.network
+    seed = seed_of(what="count", sweep_seed=study.config.seed, draw=draw, like=[*network.widths, skip])
     found = count_components(
         network.widths,
-        split.x,
-        split.y,
+        train.x,
+        train.y,
         skip=skip,
         samples=options.samples,
-        seed=drawn,
+        seed=seed,
         attempts=options.attempts,
     )
     apart = found.attempts[~torch.eye(found.count, dtype=torch.bool)]
@@ -100,13 +111,11 @@ def _count(study, skip):
     return {"components": found.count, "missed": found.missed, "resisted": resisted}
 
 
-def _descend(study):
+def _descend(study, train, test, fitted):
     """Steps of gradient descent to a fixed loss, and the gap between test and training loss there, of each seed."""
     options, network = study.config.measure.residual, replace(study.network, loss_name="mse")
-    train, test = _samples(study)
     (zero,) = network.loss(study.found.weights[:1].map(torch.zeros_like), train, ("mse",))
-    fitted = train.x @ torch.linalg.lstsq(train.x, train.y).solution
-    least = (fitted - train.y).square().mean()
+    least = (train.x @ fitted - train.y).square().mean()
     goal = float(least + options.reached * (zero - least))
     weights, count = study.found.weights, len(study.found.weights)
     steps, gaps = [None] * count, [None] * count
@@ -126,10 +135,10 @@ def _descend(study):
     return steps, gaps
 
 
-def _samples(study):
+def _samples(study, draw):
     """Training and test samples of a linear map with noise, the same for all networks of a width."""
     options, (inputs, *_, outputs) = study.config.measure.residual, study.network.widths
-    drawn = seed_of(what="residual", sweep_seed=study.config.seed, inputs=inputs, outputs=outputs)
+    drawn = seed_of(what="residual", sweep_seed=study.config.seed, draw=draw, inputs=inputs, outputs=outputs)
     generator, count = torch.Generator().manual_seed(drawn), options.samples_per_unit * inputs
 
     def normal(*size):

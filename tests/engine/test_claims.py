@@ -49,7 +49,14 @@ TINY = {
     "conditions": ["sweep.grid.width=[3]", "sweep.seeds=1", "measure.orbit_barrier.radii=[64,256]"],
     "nonlinear": ["sweep.grid.width=[6]", "sweep.grid.activation=[tanh]", "sweep.seeds=2", "minima.steps=300"],
     "components": ["sweep.grid.depth=[2]", "sweep.grid.width=[2]", "sweep.seeds=8", "measure.components.learned=3"],
-    "residual": ["sweep.grid.depth=[3]", "sweep.seeds=4"],
+    "residual": [
+        "sweep.grid.depth=[3,4]",
+        "sweep.grid.width=[1,2]",
+        "sweep.grid.skip=[0,1]",
+        "sweep.seeds=4",
+        "measure.residual.draws=1",
+        "measure.residual.samples=24",
+    ],
     "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,3]", "sweep.seeds=16"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
 }
@@ -85,6 +92,7 @@ DISTURBED = {
     ("permutation", "before"): ("together", lambda value: True),
     ("residual", "scalars"): ("components", lambda value: value + 1),
     ("residual", "wider"): ("components", lambda value: value + 1),
+    ("residual", "four_layers"): ("orientation", lambda value: -value),
     ("residual", "more_steps"): ("steps", lambda value: 1000),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
