@@ -86,13 +86,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-WORK = 2**20  # multiplications worth waking a thread for
+WORK = 2**22  # multiplications from which on a batch is worth waking a thread for
 SHARES = 8  # of a batch for each thread: enough that none waits long for the last
 
 
 def share(batch: int, multiplications: int) -> int:
     """Entries of a batch to hand out at once, when each takes so many multiplications."""
-    return max(1, WORK // multiplications, -(-batch // (SHARES * target.threads())))
+    if batch * multiplications < WORK:
+        return max(1, batch)
+    return max(1, WORK // SHARES // multiplications, -(-batch // (SHARES * target.threads())))
 
 
 def over_batch(kernel: Callable, batch: int, chunk: int, *args) -> None:
@@ -104,6 +106,10 @@ def over_batch(kernel: Callable, batch: int, chunk: int, *args) -> None:
         chunk: entries in a range; worth some 50 microseconds, what waking a thread takes.
         *args: passed on.
     """
+    if batch <= chunk:
+        if batch:
+            kernel(0, batch, *args)
+        return
     call = _Call(kernel, batch, chunk, args)
     helpers = min(target.threads(), -(-batch // chunk)) - 1
     workers = _workers

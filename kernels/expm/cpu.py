@@ -16,12 +16,16 @@ def expm(a: Tensor, t: Tensor) -> Tensor:
     from .. import lane_matrix
     from . import lanes, tiles
 
-    n = a.shape[-1]
-    out = torch.empty(a.shape[0] * t.shape[1], n, n, dtype=a.dtype)
-    chunk = share(len(out), PRODUCTS * max(n, 8) ** 3)
-    arrays = (tensor.detach().contiguous().numpy() for tensor in (a, t, out))
-    if n <= lane_matrix.LARGEST and t.shape[1] == 1:
-        over_batch(lanes.exponentials, len(out), target.whole_registers(chunk, a.dtype), *arrays)
+    (batch, n, _), points = a.shape, t.shape[1]
+    out = torch.empty(batch, points, n, n, dtype=a.dtype)
+    chunk = share(batch * points, PRODUCTS * max(n, 8) ** 3)
+    arrays = (
+        a.detach().contiguous().numpy(),
+        t.detach().contiguous().numpy(),
+        out.numpy().reshape(batch * points, n, n),
+    )
+    if n <= lane_matrix.LARGEST and points == 1:
+        over_batch(lanes.exponentials, batch, target.whole_registers(chunk, a.dtype), *arrays)
     else:  # the points of a matrix follow each other and share its powers
-        over_batch(tiles.exponentials, len(out), chunk, *arrays)
-    return out.unflatten(0, (a.shape[0], t.shape[1]))
+        over_batch(tiles.exponentials, batch * points, chunk, *arrays)
+    return out

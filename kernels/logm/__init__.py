@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import errors, target
-from ..expm import augmented, differentiated, expm, frechet
+from ..expm import augmented, expm, frechet, watched
 from . import cpu, reference
 
 
@@ -67,11 +67,10 @@ def _stack(a: Tensor) -> Tensor:
 
 def logarithms(a: Tensor, check: bool) -> Tensor:
     """``logm`` without the checks of its argument."""
-    return Logm.apply(a, check) if differentiated(a) else _logm_kernel(a, check)
+    return Logm.apply(a, check) if watched(a) else _checked(a, check)
 
 
-@torch.library.custom_op("isoloss::logm", mutates_args=())
-def _logm_kernel(a: Tensor, check: bool) -> Tensor:
+def _checked(a: Tensor, check: bool) -> Tensor:
     """NaN or, with ``check``, an error where there is no principal logarithm."""
     out = _run(_stack(a.detach())).reshape(a.shape)
     if check:
@@ -102,6 +101,9 @@ def _run_on_cpu(a: Tensor) -> Tensor:
         return cpu.logm(a.cpu()).to(a.device)
     target.say_once(f"logm: one matrix after the other in place of the tile kernels: {reason}")
     return torch.as_tensor(reference.logm(a.cpu().numpy())).to(a)
+
+
+_logm_kernel = torch.library.custom_op("isoloss::logm", _checked, mutates_args=())
 
 
 @_logm_kernel.register_fake
