@@ -33,18 +33,19 @@ def run(sweep: str, overrides: Sequence[str] = ()) -> Path:
     return execute(config.read([f"+sweep={sweep}", *overrides]))
 
 
-def load(directory: str | Path) -> pa.Table:
+def load(directory: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of a finished or running sweep but those of controls, in the order of its plan.
 
     Args:
         directory: a results directory.
+        columns: those to read; None for all.
 
     Returns:
         One row per cell, pair, path and split.
     """
-    from engine import results
+    from engine import reading
 
-    return results.load(directory)
+    return reading.load(directory, columns)
 
 
 def compare(model_a: Any, model_b: Any, x: Any, y: Any, **options: Any) -> Comparison:

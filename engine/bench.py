@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from engine import align, config, pairs, plan, results
+from engine import align, config, pairs, plan, reading
 from engine.discovery import members
 from engine.path.symmetry import Path as Symmetry
 from engine.seeding import seed_of
@@ -191,7 +191,7 @@ def measured(settings, overrides: list[str]) -> list[dict]:
 
         sweep("warm", *TINY)
         ours = [sweep(str(i), *overrides) for i in range(ROUNDS)]
-        table = results.load(Path(folder) / "0")
+        table = reading.load(Path(folder) / "0")
     cell_alone(next(iter(chosen.values()))[0], config.read(["+sweep=barriers", "out=unused", *TINY]))  # warm
     alone, off = [], 0.0
     for cell, count in chosen.values():

@@ -104,17 +104,17 @@ def write(directory: Path, parts: int) -> dict:
 
 def load(directory: Path, parts: int) -> dict:
     """All rows in memory, checksums verified, in the order of the plan."""
-    from engine import results
+    from engine import reading
 
-    table = results.load(directory)
+    table = reading.load(directory)
     return {"rows": table.num_rows, "bytes": table.nbytes}
 
 
 def load_columns(directory: Path, parts: int) -> dict:
     """Three columns of all rows."""
-    from engine import results
+    from engine import reading
 
-    return {"bytes": results.load(directory, ["width", "rescaling", "barrier"]).nbytes}
+    return {"bytes": reading.load(directory, ["width", "rescaling", "barrier"]).nbytes}
 
 
 def status(directory: Path, parts: int) -> dict:
@@ -136,9 +136,11 @@ def resume(directory: Path, parts: int) -> dict:
 
 
 def report(directory: Path, parts: int) -> dict:
-    """Figures, tables and page of the whole."""
+    """Claims, figures, tables and page of the whole."""
+    from engine import claim
     from engine.report import report
 
+    claim.write(directory)
     return {"figures": len(report(directory)[1])}
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine import journal, results
+from engine import journal, reading, results
 from engine.seeding import digest
 
 ROWS_OF_A_FILE = 1 << 20
-ROWS_OF_A_GROUP = 1 << 16  # what is in memory at a time
+BYTES_OF_A_GROUP = 1 << 24  # in memory: what is read at a time
 
 
 def compact(directory: str | Path) -> tuple[int, int]:
@@ -105,19 +105,18 @@ def _copy(entries: list[dict[str, Any]], paths: list[Path], file) -> None:
     Raises:
         DamagedParts: a part does not have the rows that were noted.
     """
-    listed = {results.BLOCKS: json.dumps(entries)}
-    schema = pq.read_schema(paths[0]).with_metadata(listed)
-    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
-        waiting, rows = [], 0
-        for entry, path in zip(entries, paths, strict=True):
-            table = results.read_file(path)
+    schema = pq.read_schema(paths[0]).with_metadata({results.BLOCKS: json.dumps(entries)})
+    with pq.ParquetWriter(file, schema, compression="zstd", **results.writing(schema)) as writer:
+        waiting, size = [], 0
+        for entry, path, table in zip(entries, paths, reading.ahead(results.read_part, paths), strict=True):
             if table.num_rows != entry["rows"]:
                 raise results.DamagedParts({path: ValueError(f"{table.num_rows} rows, expected {entry['rows']}")})
-            waiting.append(table.replace_schema_metadata(listed))
-            rows += table.num_rows
-            if rows >= ROWS_OF_A_GROUP or path == paths[-1]:
-                writer.write_table(pa.concat_tables(waiting), row_group_size=max(rows, 1))
-                waiting, rows = [], 0
+            waiting.append(table)
+            size += table.nbytes
+            if size >= BYTES_OF_A_GROUP or path == paths[-1]:
+                group = pa.concat_tables(waiting)
+                writer.write_table(group, row_group_size=max(group.num_rows, 1))
+                waiting, size = [], 0
 
 
 def _remove_parts(directory: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine import claim, results
+from engine import claim, reading, results
 from engine.report.select import scalars
 from engine.report.summary import prediction, words
 from engine.results import ResultsError
@@ -49,7 +49,7 @@ def record(directory: Path, sweeps: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     judged = claim.write(directory)
     results.write_atomically(folder / claim.CLAIMS, json.dumps(judged, indent=2, ensure_ascii=False).encode() + b"\n")
-    _write_csv(results.load(directory, controls=True), folder / "results.csv")
+    _write_csv(reading.load(directory, controls=True), folder / "results.csv")
     figures = sorted((directory / "figures").glob("*.png"))
     for figure in figures:
         shutil.copyfile(figure, folder / figure.name)

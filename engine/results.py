@@ -6,10 +6,9 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine import journal
 from engine.types import AXES
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
 SUFFIX = ".parquet"
 BLOCKS = b"isoloss.blocks"  # in the footer of a file: what is known of its blocks, in the order of their rows
-PARTS_OF_A_PIECE = 128
 COMPACTED = "compacted-"  # how the names of files with many blocks begin; those of parts are hexadecimal
 
 BASE_COLUMNS = {
@@ -148,6 +145,12 @@ def failures(table: pa.Table) -> dict[str, int]:
     return {str(count["values"]): count["counts"].as_py() for count in pc.value_counts(lost["reason"])}
 
 
+def writing(schema: pa.Schema) -> dict[str, Any]:
+    """Options of Parquet files of rows: what is read back is verified, and words that repeat are written once."""
+    strings = [field.name for field in schema if pa.types.is_string(field.type)]
+    return {"use_dictionary": strings, "write_page_checksum": True}
+
+
 def write_part(directory: Path, entry: Mapping[str, Any], table: pa.Table) -> int:
     """Store the rows of a finished block.
 
@@ -168,9 +171,8 @@ def write_part(directory: Path, entry: Mapping[str, Any], table: pa.Table) -> in
         table.replace_schema_metadata({BLOCKS: json.dumps([entry])}),
         buffer,
         compression="lz4",
-        use_dictionary=[field.name for field in table.schema if pa.types.is_string(field.type)],
         write_statistics=False,
-        write_page_checksum=True,
+        **writing(table.schema),
     )
     content = buffer.getvalue()
     try:
@@ -183,6 +185,12 @@ def write_part(directory: Path, entry: Mapping[str, Any], table: pa.Table) -> in
     return content.size
 
 
+def without_controls(table: pa.Table) -> pa.Table:
+    """The rows that belong to no control."""
+    control = table[CONTROL]
+    return table if control.null_count == len(control) else table.filter(pc.is_null(control))
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the rows of a block lie."""
@@ -192,6 +200,22 @@ class Place:
     start: int = 0  # its first row
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Whatever cannot be read in a file is damage to it, unless the file is gone, compacted meanwhile.
+
+    Raises:
+        FileNotFoundError: it is.
+        DamagedParts: in place of whatever else was raised.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedParts({path: error}) from None
+
+
 def entries(path: Path) -> list[dict[str, Any]]:
     """The blocks of a part or a compacted file, from its footer alone.
 
@@ -199,12 +223,8 @@ def entries(path: Path) -> list[dict[str, Any]]:
         FileNotFoundError: it is gone, compacted meanwhile.
         DamagedParts: the footer cannot be read.
     """
-    try:
+    with naming(path):
         return json.loads(pq.read_schema(path).metadata[BLOCKS])
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedParts({path: error}) from None
 
 
 def stored(directory: Path) -> dict[str, Place]:
@@ -237,24 +257,18 @@ def stored(directory: Path) -> dict[str, Place]:
     return places
 
 
-def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a part or a compacted file, its checksums verified; one thread.
+def read_part(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+    """The rows of a part, its checksums verified; one thread.
 
     Raises:
         FileNotFoundError: it is gone, compacted meanwhile.
         DamagedParts: the file is cut short or its bytes have changed.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if file.num_row_groups <= 1:
-                return file.read(columns=columns, use_threads=False)
-            # group by group: read at once, what the reader lays out for itself is as large again as the rows
-            groups = range(file.num_row_groups)
-            return pa.concat_tables([file.read_row_group(i, columns=columns, use_threads=False) for i in groups])
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedParts({path: error}) from None
+    with naming(path):
+        # all columns at once: the reader would ask the file system for each of them
+        source = path if columns else pa.BufferReader(path.read_bytes())
+        with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
+            return file.read(columns=columns and list(columns), use_threads=False)
 
 
 def finished(directory: Path, keys: Collection[str], sizes: Mapping[str, int]) -> tuple[set[str], set[Path]]:
@@ -279,7 +293,7 @@ def finished(directory: Path, keys: Collection[str], sizes: Mapping[str, int]) -
 
     def damaged(entry):
         try:
-            read_file(entry[1])
+            read_part(entry[1])
         except DamagedParts:
             return True
         return False
@@ -292,119 +306,6 @@ def finished(directory: Path, keys: Collection[str], sizes: Mapping[str, int]) -
 def set_aside(path: Path) -> None:
     """Take a damaged file out of the results, under a name that nobody reads."""
     path.replace(path.with_name(f".{path.name}.damaged"))
-
-
-def load(directory: str | Path, columns: Sequence[str] | None = None, *, controls: bool = False) -> pa.Table:
-    """All rows of a finished or running sweep, in the order of its plan.
-
-    Args:
-        directory: a results directory.
-        columns: the columns to read; None for all.
-        controls: also the rows in which something was altered so that a claim must fail.
-
-    Returns:
-        One row per cell, pair, path and split; empty, with its columns, where nothing is finished yet.
-
-    Raises:
-        ResultsError: there is no manifest, a column does not exist, or a part is damaged.
-    """
-    directory = Path(directory)
-    known = read_manifest(directory)["columns"]
-    names = list(known) if columns is None else list(columns)
-    for name in names:
-        if name not in known:
-            raise ResultsError(f"{directory} has no column {name!r}; its columns are {', '.join(known)}")
-    fields = pa.schema([(name, _type(known[name])) for name in names])
-    return pa.concat_tables([fields.empty_table(), *_pieces(directory, names, controls)])
-
-
-def without_controls(table: pa.Table) -> pa.Table:
-    """The rows that belong to no control."""
-    control = table[CONTROL]
-    return table if control.null_count == len(control) else table.filter(pc.is_null(control))
-
-
-def _pieces(directory: Path, columns: Sequence[str], controls: bool) -> list[pa.Table]:
-    """All rows in the order of the plan, in tables of many blocks each.
-
-    Raises:
-        DamagedParts: all files that are.
-    """
-    noted = {end["block"]: end for process in journal.read(directory) for end in process.ends}
-    while True:
-        parts, files = [], {}
-        for key, place in stored(directory).items():
-            if place.entry is None:
-                parts.append((noted.get(key), place.path))
-            else:
-                files.setdefault(place.path, []).append(place)
-        try:
-            parts = [(noted or entries(path)[0], path) for noted, path in parts]
-            parts.sort(key=lambda part: part[0]["index"])
-            # many to a task: what reading a part leaves behind is twice its rows, and is copied together at once
-            tasks = [parts[start : start + PARTS_OF_A_PIECE] for start in range(0, len(parts), PARTS_OF_A_PIECE)]
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                runs = list(pool.map(lambda task: _run_of_parts(task, columns, controls), tasks))
-                runs += pool.map(lambda places: _run_of_file(places, columns, controls), files.values())
-        except FileNotFoundError:
-            continue  # compacted meanwhile
-        break
-    if damaged := {path: error for run in runs if isinstance(run, DamagedParts) for path, error in run.paths.items()}:
-        raise DamagedParts(damaged)
-    runs.sort(key=lambda run: run[0][0][0])
-    if any(before[0][-1][0] > after[0][0][0] for before, after in pairwise(runs)):
-        runs = sorted((run for mixed in runs for run in _blocks(mixed)), key=lambda run: run[0][0][0])
-    return [table for _, table in runs]
-
-
-# blocks side by side: index and rows of each, and all their rows
-_Run = tuple[list[tuple[int, int]], pa.Table]
-
-
-def _run_of_parts(parts: list, columns: Sequence[str], controls: bool) -> _Run | DamagedParts:
-    """The rows of parts that follow each other in the plan; an error is returned, so that all are found."""
-    tables, damaged = [], {}
-    for _, path in parts:
-        try:
-            tables.append(_chosen(read_file(path, {*columns, CONTROL}), columns, controls))
-        except DamagedParts as error:
-            damaged |= error.paths
-    if damaged:
-        return DamagedParts(damaged)
-    blocks = [(entry["index"], table.num_rows) for (entry, _), table in zip(parts, tables, strict=True)]
-    return blocks, pa.concat_tables(tables).combine_chunks()
-
-
-def _run_of_file(places: list[Place], columns: Sequence[str], controls: bool) -> _Run | DamagedParts:
-    """The rows of a compacted file, without blocks that lie elsewhere too."""
-    try:
-        table = read_file(places[0].path, {*columns, CONTROL})
-    except DamagedParts as error:
-        return error
-    places = sorted(places, key=lambda place: place.entry["index"])
-    tables = [_chosen(table.slice(place.start, place.entry["rows"]), columns, controls) for place in places]
-    blocks = [(place.entry["index"], rows.num_rows) for place, rows in zip(places, tables, strict=True)]
-    if sum(rows for _, rows in blocks) == table.num_rows:
-        return blocks, _chosen(table, columns, True)
-    return blocks, pa.concat_tables(tables)
-
-
-def _blocks(run: _Run) -> Iterator[_Run]:
-    """The blocks of a run one by one.
-
-    Yields:
-        Runs of one block.
-    """
-    start = 0
-    for index, rows in run[0]:
-        yield [(index, rows)], run[1].slice(start, rows)
-        start += rows
-
-
-def _chosen(table: pa.Table, columns: Sequence[str], controls: bool) -> pa.Table:
-    """What is asked for of a file."""
-    table = table if controls else without_controls(table)
-    return table.select(columns).replace_schema_metadata(None)
 
 
 def _type(text: str) -> pa.DataType:
@@ -426,6 +327,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise ResultsError(f"{directory}: no results directory ({MANIFEST} is missing)") from None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read ({error})") from None
+
+
+def read_schema(directory: Path) -> pa.Schema:
+    """The columns of a sweep's rows, as they were recorded."""
+    known = read_manifest(directory)["columns"]
+    return pa.schema([(name, _type(text)) for name, text in known.items()])
+
+
+def scalar_columns(directory: Path) -> list[str]:
+    """The columns that are no lists: without the curves a row has a tenth of its size."""
+    return [field.name for field in read_schema(directory) if not pa.types.is_list(field.type)]
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> dict[str, Any]:

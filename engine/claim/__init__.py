@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine import results
+from engine import reading, results
 from engine.discovery import members
 from engine.report.select import rows as select
 
@@ -133,7 +133,8 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
         return [entry for name in sweep["sweeps"] for entry in judge(directory / name)]
     if not sweep["claims"]:
         return []
-    table, claims = results.load(directory, controls=True), of_sweep(sweep["name"])
+    table = reading.load(directory, results.scalar_columns(directory), controls=True)
+    claims = of_sweep(sweep["name"])
     return [
         {
             "sweep": sweep["name"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from engine import results
+from engine import reading, results
 from engine.discovery import members
 from engine.report.chart import Chart
 
@@ -39,7 +39,7 @@ def report(directory: Path) -> tuple[pa.Table, list[Path]]:
     config = manifest["config"]
     claims = read_claims(directory)
     if parts := config["sweep"].get("sweeps"):
-        table = results.load(directory)
+        table = reading.load(directory)
         drawn = [
             replace(chart, name=f"{name}-{chart.name}", title=f"{name}: {chart.title}")
             for name in parts
@@ -62,15 +62,15 @@ def rows_of(directory: Path) -> pa.Table:
     """All rows of a sweep; of one with very many cells without the columns that are lists."""
     manifest = results.read_manifest(directory)
     if manifest.get("plan", {}).get("cells", 0) <= MANY_CELLS:
-        return results.load(directory)
-    return results.load(directory, [name for name, kind in manifest["columns"].items() if not kind.startswith("list")])
+        return reading.load(directory)
+    return reading.load(directory, results.scalar_columns(directory))
 
 
 def some_rows(directory: Path) -> pa.Table:
     """The rows of some blocks, all columns."""
-    places = sorted({place.path for place in results.stored(directory).values()})
-    every = max(1, len(places) // SOME_BLOCKS)
-    return pa.concat_tables(results.without_controls(results.read_file(path)) for path in places[::every])
+    # in the order of their keys, which are hashes, the first few are from everywhere
+    chosen = set(sorted(results.stored(directory))[:SOME_BLOCKS])
+    return pa.concat_tables([results.read_schema(directory).empty_table(), *reading.batches(directory, blocks=chosen)])
 
 
 def charts(directory: Path, table: pa.Table) -> list[Chart]:

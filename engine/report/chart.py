@@ -53,14 +53,15 @@ class Series:
     size: float = 1.0
 
     def where(self, chosen: Mapping[str, Any]) -> Series:
-        """The points whose axis values are the chosen ones; a value None chooses all, as does an axis they lack."""
+        """The points whose axis values are the chosen ones; a value None chooses all, as does an axis they lack.
+
+        They keep no axis values.
+        """
         keep = np.ones(len(self.x), dtype=bool)
         for axis, value in chosen.items():
             if value is not None and axis in self.by:
                 keep &= self.by[axis] == value
-        return replace(
-            self, x=self.x[keep], y=self.y[keep], by={axis: values[keep] for axis, values in self.by.items()}
-        )
+        return replace(self, x=self.x[keep], y=self.y[keep], by={})
 
     def quartiles(self) -> tuple[np.ndarray, np.ndarray]:
         """The distinct x ``(g,)`` in ascending order, and ``(3, g)`` the quartiles of the finite y at each."""

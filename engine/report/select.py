@@ -41,13 +41,22 @@ def measured(table: pa.Table, *names: str) -> pa.Table:
 
 
 def _filter(table: pa.Table, masks: list) -> pa.Table:
-    """The rows that every mask lets through, copied once."""
-    return table.filter(reduce(pc.and_kleene, masks)) if masks else table
+    """The rows that every mask lets through, copied once, and not at all where these are all."""
+    if not masks:
+        return table
+    mask = reduce(pc.and_kleene, masks)
+    return table if pc.all(mask, skip_nulls=False).as_py() else table.filter(mask)
 
 
 def array(table: pa.Table, name: str) -> np.ndarray:
     """A column as a NumPy array ``(n,)``: floats with NaN for null, integers, booleans or Python strings."""
-    return table[name].to_numpy(zero_copy_only=False)
+    column = table[name]
+    if not pa.types.is_string(column.type):
+        return column.to_numpy(zero_copy_only=False)
+    # each string once, not once a row
+    words = column.combine_chunks().dictionary_encode()
+    found = np.array([*words.dictionary.to_pylist(), None], dtype=object)
+    return found[words.indices.fill_null(len(found) - 1).to_numpy(zero_copy_only=False)]
 
 
 def values(table: pa.Table, name: str) -> list:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import engine
-from engine import claim, results
+from engine import claim, reading, results
 from engine.discovery import members
 
 # small enough for seconds, and every claim still applies
@@ -133,7 +133,7 @@ def test_every_claim_holds_and_its_control_fails(directory):
 
 
 def test_a_disturbed_measurement_turns_the_verdict(directory):
-    table = results.load(directory, controls=True)
+    table = reading.load(directory, controls=True)
     sweep = results.read_manifest(directory)["config"]["sweep"]
     for name, made in claim.of_sweep(sweep["name"]).items():
         if (sweep["name"], name) in OPEN:
@@ -150,7 +150,7 @@ def test_a_disturbed_measurement_turns_the_verdict(directory):
 
 
 def test_claims_do_not_apply_where_there_are_no_rows(directory):
-    table = results.load(directory)[:0]
+    table = reading.load(directory)[:0]
     for made in claim.of_sweep(results.read_manifest(directory)["config"]["sweep"]["name"]).values():
         entry = made.judge(table, 1.0)
         assert (entry["verdict"], entry["control"]) == ("not applicable", "not applicable")

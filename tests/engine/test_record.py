@@ -6,7 +6,7 @@ import json
 import pytest
 
 import engine
-from engine import claim, manifest, record, results
+from engine import claim, manifest, reading, record, results
 
 TINY = ["sweep.grid.width=[2]", "sweep.grid.depth=[2]", "sweep.seeds=1", "tracking=none"]
 
@@ -21,7 +21,7 @@ def test_a_record_names_its_commit_and_keeps_the_authors_words(tmp_path, monkeyp
     assert all(entry["claim"] in readme and entry["altered"] in readme for entry in judged)
     with open(folder / "results.csv") as file:
         rows = list(csv.DictReader(file))
-    table = results.load(out, controls=True)
+    table = reading.load(out, controls=True)
     assert len(rows) == table.num_rows > engine.load(out).num_rows
     for row, value in zip(rows, table["curve_residual"].to_pylist(), strict=True):
         assert (row["curve_residual"] == "") == (value is None)

@@ -1,15 +1,18 @@
 """The results directory: parts, compacted files, and what is read back."""
 
+import json
 import os
+import shutil
 import sys
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from small_sweep import BLOCKS, OPTIONS
 
 import engine
-from engine import compact, results, status
+from engine import compact, reading, results, status
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +24,6 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def copy(undisturbed, tmp_path):
     """A copy of it."""
-    import shutil
-
     return shutil.copytree(undisturbed, tmp_path / "copy")
 
 
@@ -37,16 +38,57 @@ def test_rows_are_in_the_order_of_the_plan(undisturbed):
 
 
 def test_chosen_columns(undisturbed):
-    table = results.load(undisturbed, ["barrier", "t", "width"])
+    table = reading.load(undisturbed, ["barrier", "t", "width"])
     assert table.column_names == ["barrier", "t", "width"]
     assert table.equals(engine.load(undisturbed).select(table.column_names))
     with pytest.raises(results.ResultsError, match="no column 'barier'; its columns are depth, width"):
-        results.load(undisturbed, ["barier"])
+        reading.load(undisturbed, ["barier"])
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["parts", "compacted"])
+def test_some_blocks(copy, compacted):
+    plan = [json.loads(pq.read_schema(path).metadata[results.BLOCKS])[0] for path in parts(copy)]
+    second, last = (next(entry["block"] for entry in plan if entry["index"] == index) for index in (1, BLOCKS - 1))
+    if compacted:
+        compact.compact(copy)
+    table, some = engine.load(copy), pa.concat_tables(reading.batches(copy, ["width", "loss"], blocks={last, second}))
+    of_block = [
+        pc.and_(pc.equal(table["width"], width), pc.equal(table["weight_decay"], decay))
+        for width, decay in ((3, 1e-3), (5, 1e-2))
+    ]
+    assert some.equals(table.filter(pc.or_(*of_block)).select(["width", "loss"]))
+
+
+def test_without_journals_the_footers_tell_the_order(copy):
+    table = engine.load(copy)
+    shutil.rmtree(copy / "journal")
+    assert engine.load(copy).equals(table)
+
+
+def test_compacted_while_it_is_read(copy, monkeypatch):
+    table = engine.load(copy)
+    monkeypatch.setattr(reading, "STRETCH_BYTES", 1)
+    batches = reading.batches(copy)
+    begun = next(batches)
+    compact.compact(copy)
+    read = [begun, *batches]
+    assert len(read) > 1 and begun.num_rows == table.num_rows // BLOCKS
+    assert pa.concat_tables(read).equals(table)
+
+
+def test_all_damaged_parts_are_told(copy, monkeypatch):
+    monkeypatch.setattr(reading, "STRETCH_BYTES", 1)
+    damaged = {parts(copy)[1], parts(copy)[7]}
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(results.DamagedParts, match="and 1 more") as error:
+        engine.load(copy)
+    assert error.value.paths.keys() == damaged
 
 
 def test_parts_are_ordinary_parquet_files(undisturbed):
     table = pq.read_table(undisturbed / "parts")
-    assert table.num_rows == results.load(undisturbed, controls=True).num_rows
+    assert table.num_rows == reading.load(undisturbed, controls=True).num_rows
 
 
 def test_compacted_rows_are_the_same_and_so_is_the_status(copy):
@@ -83,7 +125,7 @@ def test_compacted_while_it_runs(undisturbed, tmp_path):
 def test_in_several_files_and_row_groups(copy, monkeypatch):
     table = engine.load(copy)
     monkeypatch.setattr(compact, "ROWS_OF_A_FILE", table.num_rows // 2)
-    monkeypatch.setattr(compact, "ROWS_OF_A_GROUP", table.num_rows // 5)
+    monkeypatch.setattr(compact, "BYTES_OF_A_GROUP", table.nbytes // 5)
     assert compact.compact(copy)[1] == 2
     assert engine.load(copy).equals(table)
     assert pq.ParquetFile(parts(copy)[0]).num_row_groups >= 2

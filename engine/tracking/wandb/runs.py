@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import wandb
 
-from engine import results
+from engine import reading, results
 from engine.report import CLAIMS, PAGE, read_claims, rows_of, some_rows
 from engine.report.figure import curves
 from engine.report.select import scalars
@@ -45,11 +45,8 @@ class Runs:
 
     def block(self, key: str) -> Iterator[None]:
         """Log the cells of a finished block; yields after each, as a sign of life."""
-        place = results.stored(self.directory)[key]
-        table = results.read_file(place.path)
-        if place.entry is not None:  # compacted meanwhile
-            table = table.slice(place.start, place.entry["rows"])
-        for axes, entries in cells(results.without_controls(table)):
+        (table,) = reading.batches(self.directory, blocks={key})
+        for axes, entries in cells(table):
             if self.run is not None:
                 for entry in entries:
                     self.run.log(entry)
