@@ -147,13 +147,14 @@ def test_a_sweep_whose_wandb_core_is_killed_or_stopped_goes_on_and_says_so_once(
     write_part = results.write_part
 
     def write_and_strike(directory, *rest):
-        write_part(directory, *rest)
+        size = write_part(directory, *rest)
         if not hit:
             (tracker,) = [
                 pid for pid in children(os.getpid()) if b"engine.tracking" in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
             hit.append(core(tracker, directory))
             os.kill(hit[0], sent)
+        return size
 
     monkeypatch.setattr(results, "write_part", write_and_strike)
     options = ["sweep.grid.depth=[2]", "sweep.grid.width=[4,6]", "sweep.grid.rescaling=[1,10]", "sweep.measures=[]"]
