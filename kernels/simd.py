@@ -33,6 +33,7 @@ from . import target
 
 REGISTER_BYTES = target.register_bytes()
 ROWS, COLS = target.product_tile()
+LONG = target.long_tile()  # columns
 LANES32, LANES64 = REGISTER_BYTES // 4, REGISTER_BYTES // 8
 
 I32, I64, F32, F64 = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()

@@ -1,4 +1,4 @@
-"""``np.exp``, ``np.log``, ``np.tanh``, ``erf`` and ``sigmoid`` of register tiles inside kernels, in plain numba code.
+"""``np.exp``, ``np.log``, ``np.tanh``, ``erf`` and more of register tiles inside kernels, in plain numba code.
 
 Reduction to an interval around 0 and a truncated series there; errors below 1 ulp of ``exp`` and ``log`` and below 3 of
 the others (tests/kernels/test_tile_math.py).
@@ -20,6 +20,9 @@ from .simd import Tile, bits, fma
 LOG2E = math.log2(math.e)
 EXP32 = tuple(1 / math.factorial(k) for k in range(7, 1, -1))  # Taylor, |r| <= log(2)/2: next term 5e-9
 EXP64 = tuple(1 / math.factorial(k) for k in range(13, 1, -1))  # next term 4e-18
+EXP2_32, EXP2_64 = (  # Taylor of 2^f, |f| <= 1/2
+    tuple(math.log(2) ** k / math.factorial(k) for k in range(last, -1, -1)) for last in (7, 13)
+)
 LOG32 = tuple(2 / (2 * k + 1) for k in range(4, 0, -1))  # (2 atanh(s) - 2 s) / s in s², s² <= 0.0295
 LOG64 = tuple(2 / (2 * k + 1) for k in range(11, 0, -1))
 # log(2) in two parts (Cody & Waite 1980): the first has so few bits that its products with exponents are exact
@@ -127,6 +130,24 @@ def erf64(x):
 
 
 @inline
+def beside_one32(x):
+    """e^x of x <= 0 with the absolute error that rounding leaves in 1 + e^x; float32."""
+    y = np.maximum(x, -87.0)  # from here on 2^n is no subnormal number
+    shifted = fma(y, LOG2E, MAGIC32 + 127.0)
+    n = shifted - (MAGIC32 + 127.0)
+    return polynomial(fma(y, LOG2E, -n), EXP2_32) * bits(bits(shifted) << 23)
+
+
+@inline
+def beside_one64(x):
+    """e^x of x <= 0 with the absolute error that rounding leaves in 1 + e^x; float64."""
+    y = np.maximum(x, -708.0)
+    shifted = fma(y, LOG2E, MAGIC64 + 1023.0)
+    n = shifted - (MAGIC64 + 1023.0)
+    return polynomial(fma(y, LOG2E, -n), EXP2_64) * bits(bits(shifted) << 52)
+
+
+@inline
 def log32(x):
     """The natural logarithm of float32."""
     tiny = x < TINY32
@@ -176,6 +197,10 @@ def power_of_two(x):
     """2^x exactly, of tiles of integers within the range of normal exponents."""
 
 
+def exp_beside_one(x):
+    """e^x of x <= 0, of tiles in kernels, where only 1 + e^x is wanted: less work than ``np.exp``."""
+
+
 def erf(x):
     """The error function, of tiles in kernels."""
 
@@ -195,6 +220,7 @@ def _on_tiles(function, single, double):
 
 
 _on_tiles(np.exp, exp32, exp64)
+_on_tiles(exp_beside_one, beside_one32, beside_one64)
 _on_tiles(np.log, log32, log64)
 _on_tiles(np.tanh, tanh32, tanh64)
 _on_tiles(erf, erf32, erf64)

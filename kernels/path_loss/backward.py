@@ -13,7 +13,7 @@ from ..jit import inline, kernel, leaf, part
 from ..simd import COLS, block, column, fma, row, store, tile, total, transpose
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import erf
-from .layout import FROM, INPUTS, OUTPUTS, ROWS, SOURCE, TO
+from .layout import FROM, INPUTS, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO
 from .tiles import (
     ENTROPY,
     GELU,
@@ -26,14 +26,13 @@ from .tiles import (
     SQRT_HALF,
     SQUARED,
     SUMS,
-    TAIL_COLS,
-    TAIL_ROWS,
     TANH,
     add_losses,
     first_layer,
     interpolate,
     lanes_of,
     later_layers,
+    over_tiles,
     scratch,
     valid,
     weights_of,
@@ -48,20 +47,21 @@ def output_deltas(deltas, z, targets, labels, at, classes, samples, squared, ent
     """Derivatives by the outputs ``z`` of ``squared`` · squared residuals + ``entropy`` · cross entropies."""
     zero, number = tile(z.dtype.type(0), 1, 1), z.dtype.type
     for j in range(0, samples, lanes_of(z)):
-        label = row(labels, at + j, zero)
-        top, odds = row(z, (0, j), zero), zero
+        label, top, odds = row(labels, at + j, zero), row(z, (0, j), zero), zero
         if entropy != 0.0:
             for r in range(1, classes):
                 top = np.maximum(top, row(z, (r, j), zero))
             for r in range(classes):
-                odds += np.exp(row(z, (r, j), zero) - top)
+                power = np.exp(row(z, (r, j), zero) - top)
+                odds += power
+                store(deltas, (r, j), power)
         for r in range(classes):
             goal = row(targets, (r, at + j), zero)
             delta = zero
             if squared != 0.0:
                 delta = number(2.0 * squared) * (row(z, (r, j), zero) - goal)
             if entropy != 0.0:
-                delta += number(entropy) * (np.exp(row(z, (r, j), zero) - top) / odds - goal)
+                delta += number(entropy) * (row(deltas, (r, j), zero) / odds - goal)
             store(deltas, (r, j), valid(label, delta))
 
 
@@ -95,16 +95,8 @@ def pull_tile(like, i, j, out, weights, deltas, depth, later, skip, values, acti
 @part
 def pull(out, weights, deltas, depth, later, skip, values, kept, rows, samples, activation):
     """Set out = (weights.T @ deltas + skip * later) * activation's derivative at ``values``, or ``kept`` of gelu."""
-    lanes, number = lanes_of(out), out.dtype.type
-    whole = rows // TILE_ROWS * TILE_ROWS
-    zero, tail, one = tile(number(0), TILE_ROWS, COLS), tile(number(0), TAIL_ROWS, TAIL_COLS), tile(number(0), 1, 1)
-    rest = (out, weights, deltas, depth, later, number(skip), values, activation)
-    for j in range(0, samples, COLS * lanes):
-        for i in range(0, whole, TILE_ROWS):
-            pull_tile(zero, i, j, *rest)
-    for i in range(whole, rows, TAIL_ROWS):
-        for j in range(0, samples, TAIL_COLS * lanes):
-            pull_tile(tail, i, j, *rest)
+    over_tiles(pull_tile, rows, samples, out, (weights, deltas, depth, later, out.dtype.type(skip), values, activation))
+    one, lanes = tile(out.dtype.type(0), 1, 1), lanes_of(out)
     if activation == GELU:
         for i in range(rows):
             for j in range(0, samples, lanes):

@@ -10,18 +10,20 @@ from .. import errors, target
 from ..threads import over_batch
 from . import autograd
 from .blocks import scale
-from .layout import TAIL, Layout, Samples, padded
+from .layout import PAIR, Layout, Samples, padded
 
-NARROW_BYTES = 2**15  # of a layer's activations: two layers and some weights stay in the cache nearest to a core
+NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
 KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
-KEPT_SAMPLES = 256  # more are no use
+KEPT_SAMPLES = 288  # more are no use
 WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
+GROUP_BYTES = 2**17  # of networks on a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)
 WIDEST = (
     768  # units of two layers in a row: their weights no longer fit the caches; 1.1 times as fast at 512, 0.8 at 1024
 )
 REDUCTION = 4  # samples for each row of their triangular factor from which on it is taken
+LONG_SAMPLES = 6  # registers: whole tiles of all shapes
 WORK = 2**20  # multiplications worth handing to a thread
 
 
@@ -49,7 +51,7 @@ class Problem:
         self.reduced = not whole and squared and fewer and bool(x.isfinite().all()) and bool(y.isfinite().all())
         self.samples = Samples.of(x, y, widths[-1], biases is not None, self.reduced)
         self.losses, self.count = losses, x.shape[0]
-        self.step = TAIL[1] * self.layout.lanes
+        self.step = PAIR * self.layout.lanes
         self.bytes = x.element_size()
         self.function = (errors.ACTIVATIONS.index(activation), float(skip), self._wanted())
 
@@ -68,7 +70,19 @@ class Problem:
         """Samples whose activations are held at once."""
         if self.layout.keep:
             return min(self.at_once(KEPT_BYTES, 2 * self.layout.rows), padded(KEPT_SAMPLES, self.step))
-        return self.at_once(NARROW_BYTES, max(self.layout.widths[1:]))
+        unit = LONG_SAMPLES * self.layout.lanes
+        return min(self.samples.x.shape[1], self.times(unit * max(self.layout.widths[1:]), NARROW_BYTES) * unit)
+
+    def times(self, numbers: int, budget: int) -> int:
+        """How many times so many numbers go into a budget of bytes; at least once."""
+        return max(1, budget // (numbers * self.bytes))
+
+    @property
+    def line(self) -> tuple[int, int]:
+        """Blocks of samples whose first layer is held at the two ends of a line, and points whose weights are."""
+        blocks = -(-self.samples.x.shape[1] // self.narrow)
+        held = self.times(2 * self.layout.widths[1] * self.narrow, WIDE_BYTES)
+        return min(blocks, held), self.times(self.layout.size, GROUP_BYTES)
 
     @property
     def scratch(self) -> tuple:
@@ -180,12 +194,11 @@ def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -
     layout, (pairs, points) = problem.layout, t.shape
     sums = np.zeros((pairs, points, tiles.SUMS))
     parts = max(1, min(points, -(-4 * target.threads() // max(1, pairs))))
-    wide = problem.at_once(WIDE_BYTES, 2 * layout.widths[1])
     for p in pieces(pairs, 2 * layout.size, x.element_size()):
         a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
         b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
         points_of = t[p].contiguous().numpy()
-        args = (parts, sums[p], a, b, points_of, *problem.scratch, wide, *problem.data, *problem.function)
+        args = (parts, sums[p], a, b, points_of, *problem.scratch, *problem.line, *problem.data, *problem.function)
         over_batch(tiles.path_sums, len(a) * parts, problem.chunk(-(-points // parts)), *args)
 
     def whole(pairs):

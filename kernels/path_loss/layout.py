@@ -8,6 +8,7 @@ their way by ``table``, so that one compilation serves every depth and width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +25,8 @@ FROM, TO = 6, 7  # first rows of the layer's inputs and outputs in scratch
 SOURCE = 8  # first row of what a skip adds to the outputs; NO_SKIP, or FROM_DATA where that is x
 COLUMNS = 9
 NO_SKIP, FROM_DATA = -1, -2
-TAIL = (2, 4)  # rows and registers of the tile that takes the units left over by whole tiles
+TAIL_ROWS = 2  # of the tiles that take the units left over by whole tiles
+PAIR = 2  # registers: samples come in pairs of them
 
 
 def padded(count: int, unit: int) -> int:
@@ -52,7 +54,7 @@ class Layout:
         table = np.zeros((len(self.widths) - 1, COLUMNS), np.int64)
         begin = first = 0
         for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
-            rows, stride = padded(outputs, TAIL[0]), padded(inputs, self.lanes)
+            rows, stride = padded(outputs, TAIL_ROWS), padded(inputs, self.lanes)
             skips = self.skip and i % 2 == 1 and self.widths[i - 1] == outputs
             source = NO_SKIP if not skips else FROM_DATA if i == 1 else table[i - 2, TO]
             to = first if self.keep else self._height * (i % 3)
@@ -61,19 +63,19 @@ class Layout:
                 *(table[i - 1, TO] if i else 0, to, source),
             )
             begin += rows * stride + padded(rows, self.lanes)
-            first += padded(outputs, max(self.lanes, TAIL[0]))
+            first += padded(outputs, max(self.lanes, TAIL_ROWS))
         return table
 
     @property
     def _height(self) -> int:
         """Rows for the activations of the widest layer: whole squares of registers, which are transposed."""
-        return padded(max(self.widths[1:]), max(self.lanes, TAIL[0]))
+        return padded(max(self.widths[1:]), max(self.lanes, TAIL_ROWS))
 
     @property
     def rows(self) -> int:
         """Rows of scratch for activations."""
         last = self.table[-1]
-        return int(last[TO]) + padded(self.widths[-1], max(self.lanes, TAIL[0])) if self.keep else 3 * self._height
+        return int(last[TO]) + padded(self.widths[-1], max(self.lanes, TAIL_ROWS)) if self.keep else 3 * self._height
 
     @property
     def size(self) -> int:
@@ -106,7 +108,6 @@ class Samples:
     """Data for the tile kernels; sample ``s`` is column ``s``, columns beyond the last are padding."""
 
     x: np.ndarray  # (d_0 padded, n)
-    x_rows: np.ndarray  # (n, d_0 padded to whole registers)
     ones: np.ndarray  # (n,) what biases are multiplied with: 1, or 0 where there are none; 0 in padding
     targets: np.ndarray  # (C, n), labels as one-hot vectors
     labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
@@ -124,18 +125,24 @@ class Samples:
             x, ones, targets = _triangular(x, ones, targets)
             labels = torch.zeros_like(ones)
         lanes = target.register_bytes() // x.dtype.itemsize
-        n = padded(len(x), TAIL[1] * lanes)
+        n = padded(len(x), PAIR * lanes)
 
         def columns(values, rows, fill=0.0):
             return _wide(values.mT, rows, n, fill).numpy()
 
         return Samples(
-            columns(x, padded(x.shape[1], TAIL[0])),
-            _wide(x, n, padded(x.shape[1], lanes)).numpy(),
+            columns(x, padded(x.shape[1], TAIL_ROWS)),
             columns(ones, 1)[0],
             columns(targets, outputs),
             columns(labels, 1, -1.0)[0],
         )
+
+    @cached_property
+    def x_rows(self) -> np.ndarray:
+        """``x`` with samples in rows, ``(n, d_0 padded to whole registers)``."""
+        units, n = self.x.shape
+        lanes = target.register_bytes() // self.x.itemsize
+        return _wide(torch.from_numpy(self.x.T), n, padded(units, lanes)).numpy()
 
 
 def _wide(values: Tensor, rows: int, columns: int, fill: float = 0.0) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..jit import kernel, part
 from ..path_loss.backward import NO_LOSSES, add_slopes, turn, workspace
+from ..path_loss.layout import PAIR
 from ..path_loss.tiles import SUMS, lanes_of, scratch
 from ..simd import fma, row, store, tile, total
 
@@ -84,7 +85,7 @@ def train(start, stop, networks, first, second, taken, live, rates, learning_rat
     batches, batch = orders.shape[1] > 0, x.shape[1]
     some, some_rows, some_ones, some_targets, some_labels = x, x_rows, ones, targets, labels
     if batches:
-        unit = 4 * lanes_of(x)
+        unit = PAIR * lanes_of(x)
         batch = (orders.shape[2] + unit - 1) // unit * unit
         some, some_rows = scratch(x_rows.shape[1], batch, x), scratch(batch, x_rows.shape[1], x)
         some_targets, some_labels = scratch(targets.shape[0], batch, x), scratch(1, batch, x)[0]

@@ -59,6 +59,29 @@ def test_within_one_unit_in_the_last_place(dtype):
         assert ulps(values(y)[1], [mpmath.log(float(v)) for v in y], dtype) < 1
 
 
+@kernel
+def powers(x, out):
+    """Of a multiple of the lanes."""
+    like = tile(x.dtype.type(0), 1, 1)
+    for k in range(0, x.shape[0], LANES64 if x.itemsize == 8 else LANES32):
+        store(out, k, tile_math.exp_beside_one(row(x, k, like)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exponentials_beside_one_are_exact_to_half_a_step_of_one(dtype):
+    rng = np.random.default_rng(2)
+    strange = np.array([0x7FC00000, 0xFFC00000, 0x7FC00001, 0x7FFFFFFF], np.uint32).view(np.float32).astype(dtype)
+    x = np.concatenate([-rng.uniform(0, 2, 480), -rng.exponential(20, 480), [0.0, -0.0, -1e3, -1e30, -np.inf] * 12])
+    x = np.concatenate([x, np.full(4, np.nan)]).astype(dtype)
+    x[-4:] = strange
+    out = np.empty_like(x)
+    powers(x, out)
+    exact = np.exp(x[:-4].astype(np.longdouble))
+    assert np.abs(out[:-4] - exact).max() < 0.8 * np.finfo(dtype).eps
+    assert (out[x == 0] == 1).all()
+    assert np.isnan(out[-4:]).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_special_values_are_numpys(dtype):
     info = np.finfo(dtype)
@@ -106,7 +129,7 @@ def test_the_coefficients_of_erfc_are_its_chebyshev_interpolation():
 
 
 @kernel
-def powers(x, out):
+def exponentials(x, out):
     """Of a multiple of the lanes."""
     like = tile(x.dtype.type(0), 1, 1)
     for k in range(0, x.shape[0], LANES64 if x.itemsize == 8 else LANES32):
@@ -119,5 +142,5 @@ def test_powers_of_two_are_exact(dtype):
     x = np.arange(limits.minexp, limits.maxexp)
     x = np.concatenate([x, np.zeros(-len(x) % LANES32)]).astype(dtype)
     out = np.empty_like(x)
-    powers(x, out)
+    exponentials(x, out)
     np.testing.assert_array_equal(out, np.ldexp(dtype(1), x.astype(int)))
