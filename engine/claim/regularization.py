@@ -7,6 +7,7 @@ import numpy as np
 from engine.claim import at_most, claim, numbers, select
 
 UNDECAYED = "no weight decay"
+SMOOTH, KINKED = ("linear", "relu_squared"), ("relu", "leaky_relu")
 
 
 @claim(
@@ -35,9 +36,18 @@ def flow_shrinks_imbalance(rows):
     control=UNDECAYED,
 )
 def minima_are_balanced(rows):
-    """The largest balance residual."""
-    rows = select(rows, decayed=True, reason=None)
-    return at_most(0.0, numbers(rows, "balance")[0].max()) if rows.num_rows else None
+    """The largest balance residual of networks without kinks, whose gradient vanishes at a minimum."""
+    return _balance(select(rows, activation=SMOOTH))
+
+
+@claim(
+    "Prop. 5.3 with weight decay λ: ReLU minima, which lie on kinks, are as balanced as training leaves them there",
+    measure="parts",
+    control=UNDECAYED,
+)
+def minima_on_kinks_are_balanced(rows):
+    """The largest balance residual of networks with kinks."""
+    return _balance(select(rows, activation=KINKED))
 
 
 @claim(
@@ -50,3 +60,8 @@ def no_rescaling_part(rows):
     rows = select(rows, decayed=True, reason=None)
     part, permutation, rest = numbers(rows, "rescaling_part", "permutation_part", "rest")
     return at_most(0.0, np.max(np.abs(part) / (part + permutation + rest))) if rows.num_rows else None
+
+
+def _balance(rows):
+    rows = select(rows, decayed=True, reason=None)
+    return at_most(0.0, numbers(rows, "balance")[0].max()) if rows.num_rows else None

@@ -11,6 +11,7 @@ import kernels
 from engine.discovery import members
 from engine.pairs import Pairs
 from engine.seeding import seed_of
+from engine.symmetry.linear import label
 from engine.types import Pair
 
 COLUMNS = {
@@ -27,7 +28,7 @@ COLUMNS = {
     "line_residual": pa.float64(),
     # of the curve's end from g·w, over the norm of g·w
     "end_error": pa.float64(),
-    # whether sgn det W_i, i < l, are the same at both ends
+    # whether the signs that name the component are the same at both ends
     "labels_agree": pa.bool_(),
 }
 BROKEN = "g acts on all layers but the last"
@@ -54,7 +55,7 @@ class Config:
 def of_block(study):
     """For each minimum one row per kind of element, one without the action on the last layer, one with other labels."""
     group = study.symmetries["linear"]
-    if group.reason:
+    if group.reason or study.network.bias:  # with biases components have no such names
         return []
     axes, kinds, elements = [], [], []
     for i, minimum in enumerate(study.block.minima):
@@ -79,13 +80,14 @@ def of_block(study):
 
     unmoved = a.layers[-1].unsqueeze(1).expand_as(points.layers[-1])
     line = members("path")["linear"].Path(study.network, stack)
+    labels = [label(study.network, end, study.data.train) for end in (stack.a, stack.b)]
     columns = {
         "log_norm": sum(part.square().sum((1, 2)) for part in path.direction).sqrt().tolist(),
         "condition": torch.stack([torch.linalg.cond(part) for part in element]).amax(0).tolist(),
         "curve_residual": residual(points),
         "line_residual": (line.loss(study.data.train, t, ("sse",))[0].amax(1) / scale).sqrt().tolist(),
         "end_error": (points[:, -1].distance(stack.b) / stack.b.squared_norm().sqrt()).tolist(),
-        "labels_agree": _agree(stack),
+        "labels_agree": [a == b for a, b in zip(*labels, strict=True)],
     }
     broken = residual(replace(points, layers=(*points.layers[:-1], unmoved)))
     polar = torch.stack([part.flatten(1).any(1) for part in path.direction[1::2]]).any(0).tolist()
@@ -101,15 +103,6 @@ def of_block(study):
         other = columns["labels_agree"][k - 1]
         rows += [row, row | {"labels_agree": other, "control": SHIFTED}]
     return rows
-
-
-def _agree(stack: Pairs) -> list[bool]:
-    """Whether both ends of each pair have the same signs of ``det W_i``, ``i < l``."""
-
-    def label(weights):
-        return torch.stack([torch.linalg.slogdet(layer).sign for layer in weights.layers[:-1]])
-
-    return (label(stack.a) == label(stack.b)).all(0).tolist()
 
 
 def _elements(study, generator):

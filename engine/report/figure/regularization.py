@@ -20,17 +20,27 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     decays = values(table, "weight_decay")
     if not decays:
         return None
-    place = np.searchsorted(decays, array(table, "weight_decay")).astype(float)
     axis = Axis("weight decay λ", ticks=tuple((float(i), f"{d:g}") for i, d in enumerate(decays)), categories=True)
 
-    def series(label, column, tone, offset=0.0):
-        return Series(label, place + offset, np.abs(array(table, column)), "median", tone, axes(table))
+    def series(label, column, tone, offset, **where):
+        part = rows(table, **where)
+        place = np.searchsorted(decays, array(part, "weight_decay")) + offset
+        return Series(label, place, np.abs(array(part, column)), "median", tone, axes(part))
 
-    orbit = (series("balance residual", "balance", 3, -0.1), series("spread along orbits", "orbit_spread", 4, 0.1))
+    def by_activation(word, column, tone):
+        # minima on kinks beside those of smooth networks, many decades apart
+        found = values(table, "activation")
+        offsets = -0.2 + 0.15 * np.arange(len(found))
+        return tuple(
+            series(f"{word}, {name}", column, tone + i, offset, activation=name)
+            for i, (name, offset) in enumerate(zip(found, offsets, strict=True))
+        )
+
+    orbit = (*by_activation("balance residual", "balance", 3), series("spread along orbits", "orbit_spread", 5, 0.2))
     parts = (
-        series("|rescaling|", "rescaling_part", 1, -0.2),
-        series("|permutation|", "permutation_part", 0),
-        series("rest", "rest", 5, 0.2),
+        *by_activation("|rescaling|", "rescaling_part", 1),
+        series("|permutation|", "permutation_part", 0, 0.15),
+        series("rest", "rest", 7, 0.25),
     )
     return Chart(
         name="regularization",
