@@ -11,6 +11,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -199,8 +200,8 @@ def _shape(width, depth, pairs, points, dtype) -> dict[str, object]:
     return {"width": width, "depth": depth, "pairs": pairs, "points": points, "dtype": name}
 
 
-def peak(width: int, depth: int, dtype: str) -> dict[str, float]:
-    """Memory of one call in this process, beyond what it held before: Linux's high-water mark, reset before."""
+def peak(width: int, depth: int, dtype: str) -> tuple[float, float]:
+    """MB of one call in this process, beyond what it held before, and seconds: by Linux's high-water mark."""
     case = Case(width, depth, MEMORY_PAIRS, MEMORY_POINTS, getattr(torch, dtype), torch.device("cpu"))
     network = Case(width, depth, 1, 2, getattr(torch, dtype), torch.device("cpu"))
     network.kernels()  # compiles
@@ -212,35 +213,42 @@ def peak(width: int, depth: int, dtype: str) -> dict[str, float]:
     with open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")
     before = status("VmRSS")
-    case.kernels()
-    return {"peak_mb": status("VmHWM") - before}
+    seconds = _seconds(case)
+    return status("VmHWM") - before, seconds
 
 
-def _device_peak(case: Case) -> dict[str, float]:
-    """Memory of one call on a GPU, beyond what it held before."""
+def _seconds(case: Case) -> float:
+    start = time.perf_counter()
+    case.kernels().tolist()  # waits for a GPU
+    return time.perf_counter() - start
+
+
+def _device_peak(case: Case) -> tuple[float, float]:
+    """MB of one call on a GPU, beyond what it held before, and seconds."""
     case.kernels()  # compiles
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    case.kernels()
-    return {"peak_mb": (torch.cuda.max_memory_allocated() - before) / 1e6}
+    seconds = _seconds(case)
+    return (torch.cuda.max_memory_allocated() - before) / 1e6, seconds
 
 
 def _memory(width, depth, dtype, device) -> Comparison:
+    """Of the one call whose memory is measured, in a process of its own on a CPU: larger widths take a minute."""
     case = Case(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype, device)
     name = str(dtype).removeprefix("torch.")
     code = f"import json; from kernels.bench.paths import peak; print(json.dumps(peak({width}, {depth}, {name!r})))"
     if device.type == "cuda":
-        notes = _device_peak(case)
+        peak_mb, seconds = _device_peak(case)
     else:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        notes = json.loads(done.stdout.splitlines()[-1])
+        peak_mb, seconds = json.loads(done.stdout.splitlines()[-1])
     return Comparison(
         _shape(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype),
         [Provider("kernels", case.kernels, MEMORY_PAIRS)],
         operations=operations(case.widths, MEMORY_POINTS),
         ceiling=name,
-        notes=notes,
-        seconds=0.0,
+        notes={"peak_mb": peak_mb},
+        samples={"kernels": [seconds / MEMORY_PAIRS]},
     )
 
 

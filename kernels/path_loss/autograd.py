@@ -1,4 +1,8 @@
-"""Derivatives of what kernels compute: the backward pass evaluates the networks again."""
+"""Derivatives of what kernels compute.
+
+The backward pass evaluates the networks again.  One loss of explicit weights, whose gradients take no more memory than
+they do, is evaluated together with them.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +42,53 @@ class Losses(torch.autograd.Function):
         tensors = ctx.saved_tensors
         if not torch.is_grad_enabled():
             return (None, None, None, None, *ctx.slopes(tensors, upstream))
-        wanted = [i for i, needed in enumerate(ctx.needs_input_grad[4:]) if needed]
-        pairs = [(v, u) for v, u in zip(ctx.plain(*tensors), upstream, strict=True) if v.requires_grad]
-        values, weights = zip(*pairs, strict=True)
-        found = torch.autograd.grad(values, [tensors[i] for i in wanted], weights, create_graph=True, allow_unused=True)
-        slopes = [None] * len(tensors)
-        for i, slope in zip(wanted, found, strict=True):
-            slopes[i] = slope
-        return (None, None, None, None, *slopes)
+        return (None, None, None, None, *_by_plain(ctx.plain, tensors, ctx.needs_input_grad[4:], upstream))
 
 
-def curve_loss(evaluate, slopes, weights, x, y, *, biases, **options) -> list[Tensor]:
+class LossWithSlopes(torch.autograd.Function):
+    """One loss ``(P, T)`` of explicit weights and its gradients from one evaluation: each point's loss is its own."""
+
+    @staticmethod
+    def forward(ctx, evaluate, plain, *tensors):
+        """The loss.
+
+        Args:
+            ctx: autograd's.
+            evaluate: makes the loss and its gradients by ``tensors`` from them.
+            plain: makes a list of the loss in PyTorch operations, from which second derivatives come.
+            *tensors: weights and all else to differentiate by, ``(P, T, ...)``.
+
+        Returns:
+            The loss.
+        """
+        ctx.plain, ctx.count = plain, len(tensors)
+        value, slopes = evaluate(*tensors)
+        ctx.save_for_backward(*tensors, *slopes)
+        return value
+
+    @staticmethod
+    def backward(ctx, upstream):
+        """Gradients by the tensors, as ``Losses.backward``."""
+        tensors, slopes = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        if torch.is_grad_enabled():
+            return (None, None, *_by_plain(ctx.plain, tensors, ctx.needs_input_grad[2:], (upstream,)))
+        shape = upstream.shape
+        return (None, None, *(upstream.reshape(*shape, *[1] * (s.dim() - len(shape))) * s for s in slopes))
+
+
+def _by_plain(plain, tensors, needed, upstream) -> list[Tensor | None]:
+    """Gradients with a graph of their own, by way of PyTorch operations."""
+    wanted = [i for i, need in enumerate(needed) if need]
+    pairs = [(v, u) for v, u in zip(plain(*tensors), upstream, strict=True) if v.requires_grad]
+    values, weights = zip(*pairs, strict=True)
+    found = torch.autograd.grad(values, [tensors[i] for i in wanted], weights, create_graph=True, allow_unused=True)
+    slopes = [None] * len(tensors)
+    for i, slope in zip(wanted, found, strict=True):
+        slopes[i] = slope
+    return slopes
+
+
+def curve_loss(evaluate, slopes, weights, x, y, *, biases, together=None, **options) -> list[Tensor]:
     """Losses ``(P, T)`` at explicit weights, with derivatives where they are wanted.
 
     Args:
@@ -58,6 +98,7 @@ def curve_loss(evaluate, slopes, weights, x, y, *, biases, **options) -> list[Te
         x: ``(N, d_0)``.
         y: ``(N, d_l)`` or ``(N,)`` labels.
         biases: layer i ``(P, T, d_{i+1})``, or None.
+        together: makes one smooth loss and its gradients by weights and biases at once, or None.
         **options: for all of them.
 
     Returns:
@@ -72,12 +113,15 @@ def curve_loss(evaluate, slopes, weights, x, y, *, biases, **options) -> list[Te
         weights, biases = split(tensors)
         return blocks.curve_loss(weights, x, y, biases=biases, **options)
 
+    tensors, losses = (*weights, *(biases or ())), options["losses"]
+    if together is not None and len(losses) == 1 and losses[0] != "error_rate" and _wanted(tensors):
+        return [LossWithSlopes.apply(lambda *tensors: together(*split(tensors), x, y, **options), plain, *tensors)]
     return _differentiable(
         lambda *tensors: evaluate(*split(tensors), x, y, **options),
         lambda tensors, upstream: slopes(*split(tensors), x, y, upstream, **options),
         plain,
-        options["losses"],
-        (*weights, *(biases or ())),
+        losses,
+        tensors,
     )
 
 
@@ -119,7 +163,11 @@ def path_loss(evaluate, slopes, weights_a, weights_b, x, y, t, *, biases_a, bias
     )
 
 
+def _wanted(tensors) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
 def _differentiable(evaluate, slopes, plain, losses, tensors) -> list[Tensor]:
-    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+    if not _wanted(tensors):
         return evaluate(*tensors)
     return list(Losses.apply(evaluate, slopes, plain, [loss == "error_rate" for loss in losses], *tensors))

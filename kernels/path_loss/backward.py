@@ -16,6 +16,7 @@ from ..tile_math import erf
 from .layout import FROM, INPUTS, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO
 from .tiles import (
     ENTROPY,
+    FIRST,
     GELU,
     LEAKY_RELU,
     LINEAR,
@@ -202,7 +203,7 @@ def add_slopes(slopes, sums, network, table, values, kept, deltas, turned, x, x_
         if i < layers - 1 and table[i + 1, SOURCE] == entry[FROM]:
             later, scale = deltas[table[i + 1, TO] :], skip
         turn(turned, inputs, entry[INPUTS], samples)
-        add_weight_slopes(weight_slopes, mine, turned, 0, samples)
+        add_weight_slopes(weight_slopes, mine, turned, FIRST, samples)
         below, before = deltas[entry[FROM] :], table[i - 1]
         pull(below, weights, mine, entry[OUTPUTS], later, scale, inputs, kept[entry[FROM] :], before[ROWS], samples,
              activation)  # fmt: skip

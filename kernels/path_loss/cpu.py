@@ -135,7 +135,8 @@ def part_of(layers, piece):
 
 def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
     """Losses ``(P, T)`` at explicit weights."""
-    return autograd.curve_loss(_curve_values, _curve_slopes, weights, x, y, biases=biases, **options)
+    ways = {"biases": biases, "together": _curve_value_and_slopes}
+    return autograd.curve_loss(_curve_values, _curve_slopes, weights, x, y, **ways, **options)
 
 
 def _where_lost(problem: Problem, sums: np.ndarray, values: list[Tensor], whole) -> list[Tensor]:
@@ -166,19 +167,37 @@ def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
 
 
 def _curve_slopes(weights, biases, x, y, upstream, **options) -> list[Tensor]:
+    problem = Problem(weights, biases, x, y, keep=True, **options)
+    _, slopes = _curve_sums_and_slopes(problem, weights, biases, problem.factors(upstream), wanted=0)
+    return slopes
+
+
+def _curve_value_and_slopes(weights, biases, x, y, **options) -> tuple[Tensor, list[Tensor]]:
+    """One loss, and its gradients by each point's weights and biases."""
+    problem = Problem(weights, biases, x, y, keep=True, **options)
+    factors = problem.factors([x.new_ones(()).expand(weights[0].shape[:2])])
+    sums, slopes = _curve_sums_and_slopes(problem, weights, biases, factors, problem.function[2])
+
+    def whole(pairs):
+        return _curve_values(part_of(weights, pairs), part_of(biases, pairs), x, y, whole=True, **options)
+
+    (value,) = _where_lost(problem, sums, problem.values(sums), whole)
+    return value, slopes
+
+
+def _curve_sums_and_slopes(problem: Problem, weights, biases, factors, wanted: int) -> tuple[np.ndarray, list[Tensor]]:
+    """Sums ``(P, T, SUMS)`` of the losses that are ``wanted``; gradients of ``factors`` times sums."""
     from . import backward, tiles
 
-    problem = Problem(weights, biases, x, y, keep=True, **options)
-    layout, (pairs, points), factors = problem.layout, weights[0].shape[:2], problem.factors(upstream)
-    slopes = weights[0].new_zeros(pairs, points, layout.size)
-    for p in pieces(pairs, points * layout.size, x.element_size()):
+    layout, (pairs, points) = problem.layout, weights[0].shape[:2]
+    slopes, sums = weights[0].new_zeros(pairs, points, layout.size), np.zeros((pairs, points, tiles.SUMS))
+    for p in pieces(pairs, points * layout.size, problem.bytes):
         packed = layout.pack(part_of(weights, p), part_of(biases, p)).flatten(0, 1).numpy()
-        sums = np.zeros((len(packed), tiles.SUMS))
-        out, factors_of = slopes[p].flatten(0, 1).numpy(), factors[p].reshape(-1, 2)
-        args = (out, sums, factors_of, packed, *problem.scratch, *problem.data, *problem.function[:2], 0)
-        over_batch(backward.network_slopes, len(out), problem.chunk(3), *args)
+        out = (slopes[p].flatten(0, 1).numpy(), sums[p].reshape(-1, tiles.SUMS), factors[p].reshape(-1, 2))
+        args = (*out, packed, *problem.scratch, *problem.data, *problem.function[:2], wanted)
+        over_batch(backward.network_slopes, len(packed), problem.chunk(3), *args)
     weight_slopes, bias_slopes = layout.views(slopes)
-    return [*weight_slopes, *(bias_slopes if biases else ())]
+    return sums, [*weight_slopes, *(bias_slopes if biases else ())]
 
 
 def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -> list[Tensor]:

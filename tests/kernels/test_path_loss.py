@@ -181,6 +181,19 @@ def test_gradients_of_curves_of_several_losses_at_once(biased):
         close(ours, plain, 1e-11, 1e-12)
 
 
+@pytest.mark.parametrize("activation, loss", [("linear", "mse"), ("relu", "cross_entropy")])
+def test_a_loss_evaluated_with_its_gradients_is_the_loss_without(activation, loss):
+    weights, biases = stack(6, [4, 6, 6, 3], 0)
+    weights[1][2] = torch.inf  # of one point; on the triangular factor, where the loss is squared
+    leaves = [w.unflatten(0, (2, 3)).requires_grad_() for w in (*weights, *biases)]
+    x, y = data(150, [4, 6, 6, 3])
+    options = {"biases": leaves[3:], "activation": activation, "loss": loss}
+    with torch.no_grad():
+        alone = kernels.curve_loss(leaves[:3], x, y, **options)
+    close(kernels.curve_loss(leaves[:3], x, y, **options), alone, 1e-13)
+    assert alone.isfinite().sum() == 5
+
+
 def test_very_wide_layers_go_to_a_library(monkeypatch):
     monkeypatch.setattr(cpu, "WIDEST", 6)
     monkeypatch.setattr(cpu, "curve_loss", lambda *args, **options: pytest.fail("on tiles"))
