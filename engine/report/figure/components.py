@@ -9,38 +9,38 @@ import numpy as np
 import pyarrow as pa
 
 from engine.report.chart import Axis, Chart, Panel, Series
-from engine.report.select import array, axes, measured, rows, values
+from engine.report.select import array, axes, measured, rows
 
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
-    """By width: explicit curves within a label, learned curves between labels."""
+    """By depth and width: explicit curves within a label, learned curves between labels."""
     table = rows(table, measure="components")
     if not table.num_rows:
         return None
     learned, polar = measured(table, "learned_loss"), measured(table, "polar_loss")
     if not learned.num_rows or not polar.num_rows:
         return None
-    widths = values(table, "width")
+    shapes = sorted({(row["depth"], row["width"]) for row in learned.select(["depth", "width"]).to_pylist()})
 
-    def at(part):
-        return np.array([widths.index(width) for width in array(part, "width")], dtype=float)
+    def at(part, offset):
+        keys = zip(array(part, "depth").tolist(), array(part, "width").tolist(), strict=True)
+        return np.array([shapes.index(key) for key in keys], dtype=float) + offset
 
-    # squares of rounding: exact agreement has no place on a logarithmic axis
-    drawn = np.maximum(array(polar, "polar_loss"), 1e-34)
-    series = (
-        Series(
-            "learned curve, different labels", at(learned), array(learned, "learned_loss"), "points", 1, axes(learned)
-        ),
-        Series(
-            "least it must rise to", at(learned), array(learned, "least_rise"), "points", 7, axes(learned), size=1.5
-        ),
-        Series("explicit curve, one label", at(polar), drawn, "points", 0, axes(polar)),
+    def series(label, part, column, offset, tone, size=1.0):
+        # squares of rounding: exact agreement has no place on a logarithmic axis
+        loss = np.maximum(array(part, column), 1e-34)
+        return Series(label, at(part, offset), loss, "points", tone, axes(part), size=size)
+
+    drawn = (
+        series("learned curve, different labels", learned, "learned_loss", -0.1, 1),
+        series("least it must rise to", learned, "least_rise", 0.0, 7, size=1.5),
+        series("explicit curve, one label", polar, "polar_loss", 0.1, 0),
     )
-    ticks = tuple((float(i), str(width)) for i, width in enumerate(widths))
+    ticks = tuple((float(i), f"{depth}×{width}") for i, (depth, width) in enumerate(shapes))
     panel = Panel(
-        Axis("width (hidden units)", ticks=ticks, categories=True),
+        Axis("depth × width", ticks=ticks, categories=True),
         Axis("largest loss on the path / ‖Y‖²", log=True),
-        series,
+        drawn,
         guides=((1e-6, "what joins two minima"),),
     )
     return Chart(
@@ -50,5 +50,5 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
         "loss on the closed-form curve of the general linear group. Different labels: that on the lower of two "
         "learned curves, and the least squared singular value of Y, below which no path between them stays.",
         panels=(panel,),
-        filters={"depth": None},
+        filters={"depth": None, "width": None},
     )
