@@ -99,6 +99,17 @@ def product_plus(C, A, B, D, depth):
             store(C, (i, j), add_product(block(D, (i, j), zero), A, B, i, j, depth))
 
 
+@part
+def product_plus_twice(C, D, A, B, depth):
+    """C = A[:, :depth] @ B[:depth] + C, then D = C + D."""
+    zero = tile(C.dtype.type(0), TALL, WIDE)
+    for i in range(0, C.shape[0], TALL):
+        for j in range(0, C.shape[1], WIDE * lanes_of(C)):
+            sums = add_product(block(C, (i, j), zero), A, B, i, j, depth)
+            store(C, (i, j), sums)
+            store(D, (i, j), sums + block(D, (i, j), zero))
+
+
 @leaf
 def square_where(C, A, depth, mask):
     """C = A[:, :depth] @ A[:depth] where the mask is set, A elsewhere."""

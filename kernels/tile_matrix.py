@@ -81,6 +81,23 @@ def product_plus(C, A, B, D, depth):
             store(C, (i, j), add_product(block(D, (i, j), tile(zero, ROWS, 1)), A, B, i, j, depth))
 
 
+@part
+def product_plus_twice(C, D, A, B, depth):
+    """C = A[:, :depth] @ B[:depth] + C, then D = C + D; sizes as in ``product``."""
+    zero, one = tile(C.dtype.type(0), ROWS, COLS), tile(C.dtype.type(0), ROWS, 1)
+    lanes = lanes_of(C)
+    whole = C.shape[1] // (COLS * lanes) * (COLS * lanes)
+    for i in range(0, C.shape[0], ROWS):
+        for j in range(0, whole, COLS * lanes):
+            sums = add_product(block(C, (i, j), zero), A, B, i, j, depth)
+            store(C, (i, j), sums)
+            store(D, (i, j), sums + block(D, (i, j), zero))
+        for j in range(whole, C.shape[1], lanes):
+            rest = add_product(block(C, (i, j), one), A, B, i, j, depth)
+            store(C, (i, j), rest)
+            store(D, (i, j), rest + block(D, (i, j), one))
+
+
 @leaf
 def norm(A):
     """The largest sum of a column of |A|, NaN where any number is; sizes as in ``product``."""

@@ -18,6 +18,7 @@ from ..lane_matrix import (
     packs,
     product,
     product_plus,
+    product_plus_twice,
     scatter,
     some,
     square_where,
@@ -44,8 +45,8 @@ def exponentials(start, stop, a, t, out):
     n, lanes = a.shape[1], lanes_of(a)
     norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
     limit = LIMIT64 if a.itemsize == 8 else LIMIT32
-    W, spare, numbers = packs(11, n, a), entries(n, a), aligned(lanes, a)
-    I, A, A2, A3, A6, P, Q, R, S, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9], W[10]
+    W, spare, numbers = packs(10, n, a), entries(n, a), aligned(lanes, a)
+    I, A, A2, A3, A6, P, Q, R, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9]
     zero = tile(a.dtype.type(0), 1, 1)
     for i in range(n):
         store(I, (i, i * lanes), zero + 1.0)
@@ -64,7 +65,8 @@ def exponentials(start, stop, a, t, out):
             product(A6, A3, A3, n)
             log = log_alpha(size, norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
             squarings = high * doublings(log - math.log(norm_18))
-            degree_18(product_plus, X, I, A, A2, A3, A6, P, Q, R, S, n, time * power_of_two(-squarings))
+            c = time * power_of_two(-squarings)
+            degree_18(product_plus, product_plus_twice, X, I, A, A2, A3, A6, P, Q, R, A3, A6, n, c)
             while some(squarings):
                 square_where(Y, X, n, squarings > 0.0)
                 X, Y, squarings = Y, X, np.maximum(squarings - 1.0, 0.0)

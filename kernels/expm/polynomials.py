@@ -57,21 +57,20 @@ def degree_8(times, times_plus, X, I, A, A2, P, Q, R, n, c):
 
 
 @leaf
-def degree_18(times_plus, X, I, A, A2, A3, A6, P, Q, R, S, n, c):
-    """X = B_2 + (B_3 + A⁹) A⁹, A⁹ = B_1 B_5 + B_4, each B_i a combination of I and powers of cA."""
+def degree_18(times_plus, times_plus_twice, X, I, A, A2, A3, A6, P, Q, R, S, T, n, c):
+    """X = B_2 + (B_3 + A⁹) A⁹, A⁹ = B_1 B_5 + B_4, each B_i a combination of I and powers of cA.
+
+    ``S`` and ``T`` may be powers that are no longer needed.
+    """
     zero, c2, c3, c6 = tile(A.dtype.type(0), 1, STEP), c * c, c * c * c, c * c * c * c * c * c
     step = STEP * lanes_of(A)
-    for k in range(0, A.size, step):
+    for k in range(0, A.size, step):  # B_1 to B_5 in P, T, S, R, Q
         i, a, a2 = row(I, (0, k), zero), row(A, (0, k), zero), row(A2, (0, k), zero)
         a3, a6 = row(A3, (0, k), zero), row(A6, (0, k), zero)
         store(P, (0, k), fma(a3, B1[2] * c3, fma(a2, B1[1] * c2, B1[0] * c * a)))
         store(Q, (0, k), fma(a6, B5[2] * c6, fma(a3, B5[1] * c3, B5[0] * c2 * a2)))
         store(R, (0, k), fma(a6, B4[4] * c6, fma(a3, B4[3] * c3, fma(a2, B4[2] * c2, fma(a, B4[1] * c, B4[0] * i)))))
-    times_plus(S, P, Q, R, n)
-    for k in range(0, A.size, step):
-        i, a, a2 = row(I, (0, k), zero), row(A, (0, k), zero), row(A2, (0, k), zero)
-        a3, a6, a9 = row(A3, (0, k), zero), row(A6, (0, k), zero), row(S, (0, k), zero)
-        b3 = fma(a6, B3[4] * c6, fma(a3, B3[3] * c3, fma(a2, B3[2] * c2, fma(a, B3[1] * c, B3[0] * i))))
-        store(P, (0, k), b3 + a9)
-        store(Q, (0, k), fma(a6, B2[3] * c6, fma(a3, B2[2] * c3, fma(a2, B2[1] * c2, B2[0] * c * a))))
-    times_plus(X, P, S, Q, n)
+        store(S, (0, k), fma(a6, B3[4] * c6, fma(a3, B3[3] * c3, fma(a2, B3[2] * c2, fma(a, B3[1] * c, B3[0] * i)))))
+        store(T, (0, k), fma(a6, B2[3] * c6, fma(a3, B2[2] * c3, fma(a2, B2[1] * c2, B2[0] * c * a))))
+    times_plus_twice(R, S, P, Q, n)
+    times_plus(X, S, R, T, n)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from ..jit import kernel, leaf
-from ..tile_matrix import divide, get, norm, product, product_plus, put, scratch
+from ..jit import kernel, leaf, part
+from ..tile_matrix import divide, get, norm, product, product_plus, product_plus_twice, put, scratch
 from .polynomials import LIMIT32, LIMIT64, NORMS32, NORMS64, degree_4, degree_8, degree_18, log_alpha
 
 LOG2E = math.log2(math.e)
@@ -26,25 +26,22 @@ def doublings(excess, time, shift):
     return math.ceil(times) if 0 < times < math.inf else 0
 
 
-@kernel
-def exponentials(start, stop, a, t, out):
-    """Entries ``start`` to ``stop`` of ``out`` ``(B * T, n, n)``: matrices and points, which run fastest.
-
-    ``a`` is ``(B, n, n)``, ``t`` is ``(1 or B, T)``; all contiguous, one dtype.
-    """
+@part
+def _exponentials(start, stop, a, t, out, W):
+    """``exponentials`` with scratch, whose first matrix is the identity."""
     n, points = a.shape[1], t.shape[1]
     norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
     limit = LIMIT64 if a.itemsize == 8 else LIMIT32
-    W = scratch(11, n, a)
-    I, A, A2, A3, A6, P, Q, R, S, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9], W[10]
-    for i in range(n):
-        I[i, i] = 1
+    I, A2, A3, A6, P, Q, R, S, T, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9]
+    A, whole = W[10], W.shape[1] == n and W.shape[2] == n
     now, powers, size, excess, shift = -1, 1, 0.0, 0.0, 0
     for entry in range(start, stop):
         m = entry // points
         time = float(t[m if t.shape[0] > 1 else 0, entry % points])
         if m != now:
-            put(A, a, m)
+            A = a[m] if whole else W[10]
+            if not whole:
+                put(A, a, m)
             size = float(norm(A))
             now, powers, shift = m, 1, 0
             if limit < size < math.inf:
@@ -52,11 +49,13 @@ def exponentials(start, stop, a, t, out):
                 product(A3, A2, A, n)
                 product(A6, A3, A3, n)
                 if not norm(A6) < math.inf:  # scale first
-                    shift = math.frexp(size)[1]
+                    A, shift = W[10], math.frexp(size)[1]
+                    put(A, a, m)
                     divide(A, shift)
                     size = float(norm(A))
+        X = out[entry] if whole else W[11]
         reach = math.ldexp(size * abs(time), shift)
-        c, squarings = math.ldexp(time, shift), 0
+        c = math.ldexp(time, shift)
         if powers == 1:
             powers = 2
             product(A2, A, A, n)
@@ -73,12 +72,24 @@ def exponentials(start, stop, a, t, out):
                 excess = log * LOG2E - math.log2(norm_18)
             squarings = doublings(excess, time, shift)
             c = math.ldexp(time, shift - squarings)
-            degree_18(product_plus, X, I, A, A2, A3, A6, P, Q, R, S, n, c)
-        for _ in range(squarings // 2):
-            product(Y, X, X, n)
-            product(X, Y, Y, n)
-        if squarings % 2:
-            product(Y, X, X, n)
-            get(out, entry, Y)
-        else:
+            if squarings % 2:  # so that the last is X
+                X, Y = Y, X
+            degree_18(product_plus, product_plus_twice, X, I, A, A2, A3, A6, P, Q, R, S, T, n, c)
+            for _ in range(squarings):
+                product(Y, X, X, n)
+                X, Y = Y, X
+        if not whole:
             get(out, entry, X)
+
+
+@kernel
+def exponentials(start, stop, a, t, out):
+    """Entries ``start`` to ``stop`` of ``out`` ``(B * T, n, n)``: matrices and points, which run fastest.
+
+    ``a`` is ``(B, n, n)``, ``t`` is ``(1 or B, T)``; all contiguous, one dtype.  A matrix that is whole tiles is read
+    and written where it lies, others in scratch.
+    """
+    W = scratch(12, a.shape[1], a)
+    for i in range(a.shape[1]):
+        W[0, i, i] = 1
+    _exponentials(start, stop, a, t, out, W)
