@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from multiprocessing import forkserver
 from pathlib import Path
@@ -32,6 +33,7 @@ BLOCKS = 9
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["engine.shard", "engine.command_line"])
+_starting = threading.Lock()  # the working directory is that of all threads
 
 
 def _main(argv, log, before, environment):
@@ -54,10 +56,11 @@ class Engine:
     def __init__(self, argv, log, before=None, environment=None):
         """``before`` is called in the process first: a function of a test module that breaks something."""
         self.log = log
-        with contextlib.chdir(ROOT):  # where the server looks for the packages
-            forkserver.ensure_running()
-        self.process = _processes.Process(target=_main, args=(argv, str(log), before, environment or {}))
-        self.process.start()
+        with _starting:
+            with contextlib.chdir(ROOT):  # where the server looks for the packages
+                forkserver.ensure_running()
+            self.process = _processes.Process(target=_main, args=(argv, str(log), before, environment or {}))
+            self.process.start()
 
     def wait(self):
         """Its exit code, negative for the signal that killed it, and what it printed."""

@@ -78,7 +78,7 @@ def missing() -> str | None:
 class OneNode:
     """The cluster, up while it is entered."""
 
-    def __init__(self, state: Path, cpus: int = 8, gpus: int = 8):
+    def __init__(self, state: Path, cpus: int = 16, gpus: int = 16):
         self.state, self.cpus, self.gpus = state, cpus, gpus
         self.environment = {
             "SLURM_CONF": str(state / "slurm.conf"),

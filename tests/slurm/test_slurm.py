@@ -6,7 +6,6 @@ The scenarios run side by side, each in a directory of its own, and the tests lo
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from small_sweep import BLOCKS, ROOT, SWEEP
+from small_sweep import BLOCKS, SWEEP, Engine
 
 import engine
 
@@ -26,7 +25,16 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=f"no SLURM here: {missing()}"),
 ]
 
-SLOW = "minima.steps=400"  # so that a block takes long enough to be interrupted in
+SLOW = "minima.steps=1000"  # so that a block takes long enough to be interrupted in
+# two sweeps of a few seconds
+SERIES = ["+sweep=paper", "sweep.sweeps=[permutation,conditions]", "tracking=none"]
+
+
+def ask_often():
+    """In a launcher: Submitit asks of a job that has left no result after 2, 4, 8, … seconds; here after each."""
+    from submitit.slurm import slurm
+
+    slurm.SlurmJob.watcher = slurm.SlurmInfoWatcher(delay_s=1)
 
 
 class Launch:
@@ -35,21 +43,16 @@ class Launch:
     def __init__(self, cluster, out, *argv):
         self.cluster, self.out = cluster, out
         self.argv = argv or (*SWEEP, SLOW, f"out={out}")
-        self.process = None
+        self.engine = None
 
-    started: ClassVar[list[subprocess.Popen]] = []
+    started: ClassVar[list] = []
 
     def start(self, *options):
-        threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine", *self.argv, *options],
-            env=os.environ | threads | (self.cluster.environment if self.cluster else {}),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.started.append(self.process)
+        log = self.out.with_name(f"{self.out.name}-{len(self.started)}.log")
+        environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        environment |= self.cluster.environment if self.cluster else {}
+        self.engine = Engine([*self.argv, *options], log, ask_often, environment)
+        self.started.append(self.engine.process)
         return self
 
     def slurm(self, *options):
@@ -57,8 +60,7 @@ class Launch:
 
     def wait(self):
         """Exit code and output."""
-        told, _ = self.process.communicate(timeout=300)
-        return self.process.returncode, told
+        return self.engine.wait()
 
     def until(self, condition, seconds=240):
         end = time.monotonic() + seconds
@@ -85,18 +87,18 @@ class Launch:
 
 
 def all_done(cluster, out):
-    """Five shards in two jobs of two GPUs each, without -m."""
-    launch = Launch(cluster, out).slurm("cluster.shards=5", "cluster.jobs=2", "cluster.gpus=2")
+    """Three shards in two jobs of two GPUs each, without -m."""
+    launch = Launch(cluster, out).slurm("cluster.shards=3", "cluster.jobs=2", "cluster.gpus=2")
     return launch.wait(), launch
 
 
 def killed(cluster, out):
-    """A task dies by SIGKILL; the same command again."""
+    """A task dies by SIGKILL; the same command again, with both shards in one job."""
     launch = Launch(cluster, out, "-m", *SWEEP, SLOW, f"out={out}").slurm("cluster.shards=2")
     pid = launch.until(lambda: [e["pid"] for e in launch.events("end") if e["of"] == 2])[0]
     os.kill(pid, signal.SIGKILL)
     first = launch.wait()
-    return first, launch.slurm("cluster.shards=2").wait(), launch
+    return first, launch.slurm("cluster.shards=2", "cluster.jobs=1").wait(), launch
 
 
 def timed_out(cluster, out):
@@ -120,10 +122,16 @@ def launcher_killed(cluster, out):
     """The jobs go on without the process that started them."""
     launch = Launch(cluster, out).slurm("cluster.shards=2")
     launch.until(lambda: launch.events("begin"))
-    launch.process.kill()
+    launch.engine.process.kill()
     launch.wait()
     launch.until(lambda: (out / "claims.json").exists())
     return launch
+
+
+def series(cluster, out):
+    """A sweep made of sweeps, dealt to two jobs."""
+    launch = Launch(cluster, out, *SERIES, f"out={out}").slurm("cluster.shards=2")
+    return launch.wait(), launch
 
 
 def preempted(state, out):
@@ -139,8 +147,8 @@ def preempted(state, out):
 def scenarios(tmp_path_factory):
     """What each scenario left, by its name."""
     base = tmp_path_factory.mktemp("slurm")
-    with OneNode(base / "state") as cluster, ThreadPoolExecutor() as pool:
-        alike = (timed_out, killed, cancelled, launcher_killed, all_done)
+    alike = (timed_out, killed, cancelled, launcher_killed, all_done, series)
+    with OneNode(base / "state") as cluster, ThreadPoolExecutor(len(alike) + 1) as pool:
         futures = {run.__name__: pool.submit(run, cluster, base / run.__name__) for run in alike}
         futures["preempted"] = pool.submit(preempted, base / "state2", base / "preempted")
         whole = engine.load(engine.run("barriers", [*SWEEP[1:], SLOW, f"out={base / 'whole'}"]))
@@ -163,10 +171,10 @@ def test_all_shards_done(scenarios):
     (code, told), launch = scenarios[1]["all_done"].result()
     assert code == 0 and told.splitlines()[-1] == f"results: {launch.out}", told
     check_rows(launch, scenarios[0])
-    shards = {event["shard"]: event["gpus"] for event in launch.events("start") if event["of"] == 5}
-    assert sorted(shards) == [0, 1, 2, 3, 4]
-    assert all(len(gpus.split(",")) == 1 for gpus in shards.values())  # one GPU for each process
-    assert shards[0] != shards[2] and shards[1] != shards[3]  # of one job, at the same time
+    shards = {event["shard"]: event["gpus"] for event in launch.events("start") if event["of"] == 3}
+    assert sorted(shards) == [0, 1, 2]
+    assert all(len(shards[shard].split(",")) == 1 for shard in (0, 2))  # one GPU for each process
+    assert shards[0] != shards[2]  # of one job, at the same time
     assert not (launch.out / "jobs").exists() and not list(launch.out.rglob("*.pkl"))
 
 
@@ -203,3 +211,33 @@ def test_a_preempted_job_is_queued_again_and_goes_on(scenarios):
     assert code == 0, told
     assert any(event["code"] for event in launch.events("stop"))
     check_rows(launch, scenarios[0])
+
+
+def test_a_series_over_jobs_ends_with_its_claims_together(scenarios):
+    (code, told), launch = scenarios[1]["series"].result()
+    assert code == 0 and told.splitlines()[-1] == f"results: {launch.out}", told
+    together = json.loads((launch.out / "claims.json").read_text())
+    assert {entry["sweep"]: entry["verdict"] for entry in together} == {"permutation": "holds", "conditions": "holds"}
+    for name in ("permutation", "conditions"):
+        shards = {
+            json.loads(path.read_text().splitlines()[0])["shard"] for path in launch.out.glob(f"{name}/journal/*")
+        }
+        assert shards == {0, 1} and (launch.out / name / "report.html").exists()
+    assert (launch.out / "report.html").exists() and not list(launch.out.rglob("*.pkl"))
+
+
+# python -m pytest -n 0 -m slow tests/slurm   (three minutes: SLURM's shortest limit is one)
+@pytest.mark.slow
+def test_a_time_limit_that_is_reached(tmp_path):
+    long = [*SWEEP, "minima.steps=10000"]
+    with OneNode(tmp_path / "state") as cluster:
+        launch = Launch(cluster, tmp_path / "out", *long, f"out={tmp_path / 'out'}")
+        launch.slurm("cluster.shards=1", "cluster.timeout_min=1", "cluster.signal_s=20")
+        whole = engine.load(engine.run("barriers", [*long[1:], f"out={tmp_path / 'whole'}"]))
+        code, told = launch.wait()
+    assert code == 0, told
+    stopped = [event for event in launch.events("stop") if event["code"]]
+    assert stopped and {event["reason"] for event in stopped} == {"SIGUSR2"}
+    begun = [event["block"] for event in launch.events("begin")]
+    assert sorted(begun) == sorted(set(begun))
+    check_rows(launch, whole)
