@@ -5,6 +5,7 @@ The processes share nothing but the results directory; each is told its configur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from engine import config as configuration
 from engine import memory, status
 from engine.ending import Interrupt, Unfinished
 from engine.progress import Progress
+from engine.results import ResultsError
 
 LOGS = "logs"
 POLL_S = 0.1
@@ -106,8 +108,9 @@ def _run_all(config, shards: list, at_once: int, devices: list[str]) -> dict[int
                     interrupt.check()
                 if time.monotonic() > counted + COUNT_EVERY_S and (directory / "manifest.json").exists():
                     counted = time.monotonic()
-                    now = status.read(directory)
-                    progress.show(now.done, now.cells, f"{len(running)} processes")
+                    with contextlib.suppress(ResultsError):  # a damaged part is a matter of its shard's process
+                        now = status.read(directory)
+                        progress.show(now.done, now.cells, f"{len(running)} processes")
                 time.sleep(POLL_S)
     finally:
         for process in running:

@@ -249,11 +249,14 @@ def stored(directory: Path) -> dict[str, Place]:
             compacted.append(path)
         else:
             places[name.removesuffix(SUFFIX)] = Place(path)
-    for path in sorted(compacted):
-        start = 0
-        for entry in entries(path):
-            places[entry["block"]] = Place(path, entry, start)
-            start += entry["rows"]
+    try:
+        for path in sorted(compacted):
+            start = 0
+            for entry in entries(path):
+                places[entry["block"]] = Place(path, entry, start)
+                start += entry["rows"]
+    except FileNotFoundError:
+        return stored(directory)  # another process has set it aside
     return places
 
 
@@ -305,7 +308,8 @@ def finished(directory: Path, keys: Collection[str], sizes: Mapping[str, int]) -
 
 def set_aside(path: Path) -> None:
     """Take a damaged file out of the results, under a name that nobody reads."""
-    path.replace(path.with_name(f".{path.name}.damaged"))
+    with contextlib.suppress(FileNotFoundError):  # another process found it too
+        path.replace(path.with_name(f".{path.name}.damaged"))
 
 
 def _type(text: str) -> pa.DataType:

@@ -99,6 +99,8 @@ def _sound(directory: Path, keys: set[str]) -> set[str]:
             done, damaged = results.finished(directory, keys, sizes)
         except results.DamagedParts as error:
             done, damaged = None, error.paths
+        except FileNotFoundError:
+            continue  # compacted or set aside meanwhile
         for path in sorted(damaged):
             log.warning("%s is damaged and computed anew", path)
             results.set_aside(path)

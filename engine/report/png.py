@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from engine.report.chart import INK, TONES, Chart, Panel, Series
+from engine.results import write_atomically
 
 INK_COLOR, FAINT = TONES[INK], "#dfe3e8"
 PANEL_INCHES = (3.6, 3.3)
@@ -70,7 +72,9 @@ def draw(chart: Chart, path: Path) -> Path:
             legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
             for handle in legend.legend_handles:
                 handle.set_alpha(1)
-        figure.savefig(path, metadata={"Software": "isoloss"})
+        drawn = io.BytesIO()
+        figure.savefig(drawn, metadata={"Software": "isoloss"})
+    write_atomically(path, drawn.getvalue())  # of several processes that end together each draws it
     return path
 
 

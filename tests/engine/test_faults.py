@@ -41,11 +41,10 @@ def resumed(out):
     return engine.load(out)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_at_random_moments(out, tmp_path, kills):
+def test_twenty_kills_at_random_moments(out, tmp_path):
     small = [*OPTIONS, "block=1", "sweep.seeds=3", "sweep.relations=[rescaled]", "sweep.alignments=[none]"]
     draw, kept = random.Random(7), {}
-    for _ in range(kills):
+    for _ in range(20):
         process = Engine(["+sweep=barriers", *small, f"out={out}"], tmp_path / "log")
         enough = len(kept) + draw.choice((0, 0, 1, 2))
         process.until(lambda enough=enough: len(parts(out)) >= enough and (out / "manifest.json").exists())
