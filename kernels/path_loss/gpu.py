@@ -20,6 +20,7 @@ from ..spec import Launch, Spec, Variant, aligned
 from ..target import Gpu
 from . import autograd, blocks, gpu_slopes
 from .blocks import scale
+from .gpu_factor import factor
 from .gpu_layers import layers_kernel
 from .gpu_task import SUMS, Task, constant
 from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
@@ -34,15 +35,34 @@ def run(task: Task) -> list[Tensor]:
     for launch in task.launches(sums):
         launch()
     for loss, value in zip(task.losses, values, strict=True):
-        _add(sums[task.kept.index(SUMS[loss])], scale(loss, task.x.shape[0], task.widths[-1]), value)()
+        _add(sums[task.kept.index(SUMS[loss])], scale(loss, task.count, task.widths[-1]), value)()
+    return values
+
+
+def _values(make, tensors, **options) -> list[Tensor]:
+    """Losses of the task that ``make`` makes; of the samples themselves where those of their factor are not finite.
+
+    Zeros of the factor times infinity are not what samples give.
+    """
+    task = make(*tensors, **options)
+    values = run(task)
+    if task.rows_of is None:
+        return values
+    lost = (~torch.stack(values).isfinite()).any(2).any(0).nonzero()[:, 0]
+    if len(lost):
+        *stacks, x, y = tensors
+        some = [s[lost] if isinstance(s, Tensor) else s and [layer[lost] for layer in s] for s in stacks]
+        for value, again in zip(values, run(make(*some, x, y, whole=True, **options)), strict=True):
+            value[lost] = again
     return values
 
 
 def path_loss(weights_a, weights_b, x, y, t, *, precision, **options):
     """Losses ``(P, T)`` on straight lines at ``t`` ``(T,)`` or ``(P, T)``, one tensor a name in ``losses``."""
+    t = t.expand(weights_a[0].shape[0], -1)
 
     def evaluate(*tensors, **options):
-        return run(_line(*tensors, precision=precision, **options))
+        return _values(_line, tensors, precision=precision, **options)
 
     slopes = functools.partial(path_slopes, precision=precision)
     return autograd.path_loss(evaluate, slopes, weights_a, weights_b, x, y, t, **options)
@@ -61,7 +81,7 @@ def curve_loss(weights, x, y, *, biases, precision, **options):
     """Losses ``(P, T)`` at explicit weights ``(P, T, d_{i+1}, d_i)``, one tensor a name in ``losses``."""
 
     def evaluate(*tensors, **options):
-        return run(_curve(*tensors, precision=precision, **options))
+        return _values(_curve, tensors, precision=precision, **options)
 
     slopes = functools.partial(curve_slopes, precision=precision)
     return autograd.curve_loss(evaluate, slopes, weights, x, y, biases=biases, **options)
@@ -76,22 +96,21 @@ def curve_slopes(weights, biases, x, y, upstream, *, precision, **options) -> li
 
 
 def _line(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> Task:
-    layers = map(_aligned, (weights_a, biases_a, weights_b, biases_b))
-    return Task(*layers, *_data(x, y), aligned(t), gpu=target.gpu(x.device), **options)
+    return _task_of((weights_a, biases_a, weights_b, biases_b), x, y, aligned(t), **options)
 
 
 def _curve(weights, biases, x, y, **options) -> Task:
-    return Task(
-        _aligned(weights), _aligned(biases), None, None, *_data(x, y), None, gpu=target.gpu(x.device), **options
-    )
+    return _task_of((weights, biases, None, None), x, y, None, **options)
 
 
-def _aligned(layers: Sequence[Tensor] | None) -> list[Tensor] | None:
-    return None if layers is None else [aligned(layer) for layer in layers]
-
-
-def _data(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    return aligned(x), aligned(y if y.is_floating_point() else y.long())
+def _task_of(layers, x, y, t, *, whole: bool = False, **options) -> Task:
+    """The task on all samples if they are to be ``whole``, else on the rows of their factor where these do."""
+    weights, biases, *_ = layers
+    rows = None if whole or biases else factor(x, y, weights[-1].shape[-2], options["activation"], options["losses"])
+    rows_of = rows and x.shape[0]
+    x, y = rows or (x, y if y.is_floating_point() else y.long())
+    stacks = (part and [aligned(layer) for layer in part] for part in layers)
+    return Task(*stacks, aligned(x), aligned(y), t, gpu=target.gpu(x.device), rows_of=rows_of, **options)
 
 
 @triton.jit(do_not_specialize=["items", "shares"])

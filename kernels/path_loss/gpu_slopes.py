@@ -214,7 +214,7 @@ def _factors(task: Task, upstream: Sequence[Tensor]) -> Tensor:
     for loss, slope in zip(task.losses, upstream, strict=True):
         if loss != "error_rate":
             place = 1 if loss == "cross_entropy" else 0
-            factors[place] += slope.flatten() * scale(loss, task.x.shape[0], task.widths[-1])
+            factors[place] += slope.flatten() * scale(loss, task.count, task.widths[-1])
     return factors
 
 

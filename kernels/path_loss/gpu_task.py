@@ -93,11 +93,17 @@ class Task:
     losses: Sequence[str]
     precision: str
     gpu: Gpu
+    rows_of: int | None = None  # samples, where ``x`` and ``y`` are rows of their triangular factor
 
     @cached_property
     def widths(self) -> list[int]:
         """``[d_0, …, d_l]``."""
         return [self.weights[0].shape[-1], *(w.shape[-2] for w in self.weights)]
+
+    @property
+    def count(self) -> int:
+        """Samples, of which losses are means."""
+        return self.rows_of or self.x.shape[0]
 
     @property
     def line(self) -> bool:

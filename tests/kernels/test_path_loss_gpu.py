@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 import kernels
 from kernels import errors, target
-from kernels.path_loss import autograd, blocks, gpu, gpu_slopes, reference
+from kernels.path_loss import autograd, blocks, gpu, gpu_factor, gpu_slopes, reference
 
 F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 
@@ -160,6 +160,38 @@ def task(widths, pairs, points, dtype=F64, device="meta"):
 
 def launches(made):
     return made.launches(torch.empty(1, made.shares, made.pairs * made.points, device="meta"))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_squared_losses_of_linear_networks_do_not_cost_more_with_more_samples(launched, labels):
+    widths, options = [5, 7, 7, 3], {"activation": "linear", "losses": ["mse", "sse"], "skip": 0.5}
+    (wa, _), (wb, _), (x, y) = stack((3,), widths, 0), stack((3,), widths, 1), data(90, widths, labels)
+    wb[1][1, 0, 0] = torch.inf  # its zeros in the factor would be NaN: the pair goes back to the samples
+    t = times(2)
+    assert_as_plain_where_finite(launched, (wa, wb, x, y, t), **options)
+
+    upstream = [torch.randn(3, 2, generator=torch.Generator().manual_seed(i), dtype=F64) for i in range(2)]
+    tensors = (t.expand(3, -1), wa, [w.nan_to_num(posinf=1.0) for w in wb], None, None, x, y, upstream)
+    slopes = launched(gpu.path_slopes, *tensors, precision="ieee", **options)
+    for mine, theirs in zip(slopes, blocks.path_slopes(*tensors, **options), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-11 * theirs.abs().max().item())
+
+    found = gpu_factor.factor(x, y, 3, "linear", ["mse"])
+    assert [tuple(rows.shape) for rows in found] == [(8, 5), (8, 3)]
+    assert gpu_factor.factor(x, y, 3, "linear", ["mse"]) is found
+    x.mul_(2)
+    torch.testing.assert_close(gpu_factor.factor(x, y, 3, "linear", ["mse"])[0].abs(), 2 * found[0].abs())
+    x[0, 0] = torch.nan
+    assert gpu_factor.factor(x, y, 3, "linear", ["mse"]) is None
+    assert gpu_factor.factor(x, y, 3, "relu", ["mse"]) is None
+
+
+def assert_as_plain_where_finite(launched, args, losses, **options):
+    values = launched(gpu.path_loss, *args, losses=losses, precision="ieee", biases_a=None, biases_b=None, **options)
+    for loss, ours in zip(losses, values, strict=True):
+        wanted = reference.path_loss(*args, loss=loss, **options)
+        assert not wanted.isfinite().all()
+        torch.testing.assert_close(ours, wanted, rtol=1e-11, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("width", [16, 64, 128, 256, 700])

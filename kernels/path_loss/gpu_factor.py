@@ -1,0 +1,53 @@
+"""The triangular factor of data on a GPU, for squared losses of linear networks without biases (``factor.py``).
+
+There is no column of ones: a kernel adds biases as they are, not as many times as a row of the factor says.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from ..errors import LABEL_LOSSES
+
+REDUCTION = 4  # samples for each row of the factor from which on it is taken
+_FACTORS = WeakIdKeyDictionary()  # of ``x``: of which ``y``, both versions, outputs, and the factor
+
+
+def factor(x: Tensor, y: Tensor, outputs: int, activation: str, losses: Sequence[str]) -> tuple[Tensor, Tensor] | None:
+    """Rows that take the place of the samples: ``(R, d_0)`` and ``(R, d_l)``, ``R <= d_0 + d_l``.
+
+    Made once for each pair of tensors, and again only after one was written to.
+
+    Args:
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)``, or ``(N,)`` labels.
+        outputs: ``d_l``.
+        activation: only ``linear`` networks have such rows.
+        losses: and only squared ones.
+
+    Returns:
+        None where there are none, where they would save little, and for data that are not finite.
+    """
+    if activation != "linear" or set(losses) & set(LABEL_LOSSES) or x.shape[0] < REDUCTION * (x.shape[1] + outputs):
+        return None
+    if x.is_inference() or y.is_inference():  # they have no versions
+        return _factor(x, y, outputs)
+    key = (x._version, y._version, outputs)
+    known = _FACTORS.get(x)
+    if known is None or known[0]() is not y or known[1] != key:
+        known = _FACTORS[x] = (weakref.ref(y), key, _factor(x, y, outputs))
+    return known[2]
+
+
+def _factor(x: Tensor, y: Tensor, outputs: int) -> tuple[Tensor, Tensor] | None:
+    targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs)
+    together = torch.cat([x.double(), targets.double()], dim=1)
+    if not together.isfinite().all():
+        return None
+    rows = torch.linalg.qr(together, mode="r").R.to(x.dtype)
+    return rows[:, : x.shape[1]].contiguous(), rows[:, x.shape[1] :].contiguous()
