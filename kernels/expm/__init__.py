@@ -23,7 +23,8 @@ def expm(a: Tensor, t: Tensor | None = None) -> Tensor:
 
     Returns:
         ``(..., n, n)``, or ``(..., T, n, n)`` with ``t``, dtype and device of ``a``; exactly the identity at ``t = 0``;
-        differentiable in both, any number of times.  An entry that overflows or is not finite is inf or NaN, alone.
+        differentiable in both, backwards and forwards, any number of times.  An entry that overflows or is not finite
+        is inf or NaN, alone.
 
     Raises:
         ValueError: ``t`` has not one axis, or another dtype or device than ``a``.
@@ -54,12 +55,15 @@ def watched(*tensors: Tensor) -> bool:
         any(tensor.requires_grad or type(tensor) is not Tensor for tensor in tensors)
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()  # as autograd.Function itself asks
+        or torch.autograd.forward_ad._current_level >= 0  # a dual tensor needs no requires_grad
     )
 
 
 def exponentials(a: Tensor, t: Tensor) -> Tensor:
     """``expm`` of ``a`` ``(B, n, n)`` at ``t`` ``(1 or B, T)``, ``(B, T, n, n)``."""
-    return Expm.apply(a, t) if watched(a, t) else _run(a, t)
+    if not watched(a, t):
+        return _run(a, t)
+    return (ExpmBackwards if torch.compiler.is_compiling() else Expm).apply(a, t)
 
 
 def _run(a: Tensor, t: Tensor) -> Tensor:
@@ -95,8 +99,8 @@ def _(info, in_dims, a, t):
     return _kernel(a.flatten(0, 1), t).unflatten(0, (size, a.shape[1])), 0
 
 
-class Expm(torch.autograd.Function):
-    """``(B, n, n), (1 or B, T) -> (B, T, n, n)``."""
+class ExpmBackwards(torch.autograd.Function):
+    """``(B, n, n), (1 or B, T) -> (B, T, n, n)``, differentiable backwards."""
 
     generate_vmap_rule = True
 
@@ -123,6 +127,29 @@ class Expm(torch.autograd.Function):
             grad_t = (grad * (a[:, None] @ out)).sum((-1, -2))
             grad_t = grad_t.sum(0, keepdim=True) if t.shape[0] == 1 else grad_t
         return grad_a, grad_t
+
+
+class Expm(ExpmBackwards):
+    """Differentiable forwards too, which ``torch.compile`` refuses to trace."""
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Keep what the derivatives are made of."""
+        ExpmBackwards.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs, output)
+
+    @staticmethod
+    def jvp(ctx, move_a, move_t):
+        """``t_k L(t_k a, move_a) + move_t_k a exp(t_k a)``."""
+        a, t, out = ctx.saved_tensors
+        moved = torch.zeros_like(out)
+        times = t.expand(out.shape[:2])[..., None, None]
+        if move_a is not None:
+            points, moves = times * a[:, None], times * move_a[:, None]
+            moved = moved + frechet(points.flatten(0, 1), moves.flatten(0, 1)).view_as(out)
+        if move_t is not None:
+            moved = moved + move_t[..., None, None] * (a[:, None] @ out)
+        return moved
 
 
 def augmented(a: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:

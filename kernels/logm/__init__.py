@@ -22,7 +22,7 @@ def logm(a: Tensor, *, check: bool = True) -> Tensor:
     Returns:
         ``(..., n, n)``, dtype and device of ``a``; with ``check=False`` NaN in exactly the entries that have no
         principal logarithm: an eigenvalue is zero or on the negative real axis, or would be after a change of ``a``
-        by some ``n u ‖a‖``; differentiable any number of times.
+        by some ``n u ‖a‖``; differentiable backwards and forwards, any number of times.
 
     Raises:
         NoPrincipalLogarithm: with ``check``; ``.indices`` ``(K, batch axes)`` names all entries that have none.
@@ -67,7 +67,9 @@ def _stack(a: Tensor) -> Tensor:
 
 def logarithms(a: Tensor, check: bool) -> Tensor:
     """``logm`` without the checks of its argument."""
-    return Logm.apply(a, check) if watched(a) else _checked(a, check)
+    if not watched(a):
+        return _checked(a, check)
+    return (LogmBackwards if torch.compiler.is_compiling() else Logm).apply(a, check)
 
 
 def _checked(a: Tensor, check: bool) -> Tensor:
@@ -116,8 +118,8 @@ def _(info, in_dims, a, check):
     return _logm_kernel(a.movedim(in_dims[0], 0), check), 0
 
 
-class Logm(torch.autograd.Function):
-    """``(..., n, n)`` and whether to check, to ``(..., n, n)``."""
+class LogmBackwards(torch.autograd.Function):
+    """``(..., n, n)`` and whether to check, to ``(..., n, n)``, differentiable backwards."""
 
     generate_vmap_rule = True
 
@@ -136,6 +138,22 @@ class Logm(torch.autograd.Function):
         """``L(aᵀ, grad)``."""
         (a,) = ctx.saved_tensors
         return _frechet(a.mT, grad), None
+
+
+class Logm(LogmBackwards):
+    """Differentiable forwards too, which ``torch.compile`` refuses to trace."""
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Keep what the derivatives are made of."""
+        LogmBackwards.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def jvp(ctx, move, _):
+        """``L(a, move)``."""
+        (a,) = ctx.saved_tensors
+        return _frechet(a, move)
 
 
 def _frechet(a: Tensor, e: Tensor) -> Tensor:

@@ -210,6 +210,27 @@ def test_derivatives():
     assert torch.autograd.gradgradcheck(kernels.expm, (a, t))
 
 
+def test_derivatives_forwards():
+    a = torch.tensor(np.stack([gaussian(3), gaussian(3, 5.0)]), requires_grad=True)
+    t = torch.tensor([0.0, 0.7], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(kernels.expm, (a, t), check_forward_ad=True, check_backward_ad=False)
+    a, move = a.detach(), torch.tensor(np.stack([gaussian(3, name="direction"), gaussian(3, name="other")]))
+    blocks_of = np.block([[a[0].numpy(), move[0].numpy()], [np.zeros((3, 3)), a[0].numpy()]])
+    moved = torch.func.jvp(kernels.expm, (a,), (move,))[1]
+    assert error(moved[0], fifty_digits.expm(blocks_of)[:3, 3:]) < 1e-13
+    one_by_one = torch.vmap(lambda m, d: torch.func.jvp(kernels.expm, (m,), (d,))[1])(a, move)
+    torch.testing.assert_close(one_by_one, moved, rtol=1e-13, atol=1e-13)
+
+    def loss(matrix):
+        return kernels.expm(matrix).square().sum()
+
+    twice = torch.func.jacrev(torch.func.grad(loss))(a[0])
+    torch.testing.assert_close(torch.func.hessian(loss)(a[0]), twice, rtol=1e-10, atol=1e-10)
+    with torch.autograd.forward_ad.dual_level():  # of a tensor that asks for no gradient
+        dual = torch.autograd.forward_ad.make_dual(a, move)
+        assert (torch.autograd.forward_ad.unpack_dual(kernels.expm(dual)).tangent == moved).all()
+
+
 def test_derivatives_at_all_scales():
     """Against the block-triangular identity to 50 digits, also where the direction is far larger than the matrix."""
     for norm, scale in ((1e-6, 1e9), (1.0, 1e-9), (20.0, 1.0)):

@@ -152,6 +152,14 @@ def test_derivatives():
     assert torch.autograd.gradgradcheck(kernels.logm, (a,))
 
 
+def test_derivatives_forwards():
+    a = kernels.expm(torch.tensor(np.stack([gaussian(3), gaussian(3, 2.0)]))).requires_grad_()
+    assert torch.autograd.gradcheck(kernels.logm, (a,), check_forward_ad=True, check_backward_ad=False)
+    x, e = torch.tensor(gaussian(5)), torch.tensor(gaussian(5, name="direction"))
+    back = torch.func.jvp(lambda m: kernels.logm(kernels.expm(m)), (x,), (e,))[1]
+    torch.testing.assert_close(back, e, rtol=1e-12, atol=1e-12)
+
+
 def test_the_derivative_is_the_inverse_of_the_exponentials():
     """L_log(exp X) L_exp(X) = identity, also where a plane turns by nearly π: there the derivative is large."""
     for x in (gaussian(5), np.pi * 0.999 * np.array([[0, -1, 0.3], [1, 0, 0], [0, 0, 0.1]])):
