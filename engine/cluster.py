@@ -59,6 +59,15 @@ class Cluster:
             if isinstance(value, int) and value < least:
                 raise ValueError(f"cluster.{option}={value}, expected at least {least}")
 
+    def started(self) -> int:
+        """How many jobs there are."""
+        return min(self.shards, self.jobs)
+
     def shards_of_job(self) -> range:
         """The numbers of the shards that this job takes."""
-        return range(self.job, self.shards, min(self.shards, self.jobs))
+        return range(self.job, self.shards, self.started())
+
+    def describe(self) -> str:
+        """How the work is dealt, in words."""
+        most = -(-self.shards // self.started())
+        return f"cluster={self.name}: {self.shards} shards in {self.started()} jobs, at most {most} to a job"

@@ -77,14 +77,15 @@ def launch(config) -> int:
     Returns:
         The exit code.
     """
-    from engine.shard import conclude
+    from engine.shard import conclude, execute
 
+    if config.dry:  # the plan is told here, and nothing is started
+        return attempt(lambda: execute(config), config.out)
     if shutil.which("sbatch") is None:
         print("error: cluster=slurm needs the command sbatch, which is not on this machine's PATH", file=sys.stderr)
         return 2
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come here instead of filling the terminal
-    jobs = min(config.cluster.shards, config.cluster.jobs)
-    print(f"{jobs} jobs; see how far they are with: python -m engine.status {config.out}", flush=True)
+    print(f"{config.cluster.started()} jobs; how far they are says: python -m engine.status {config.out}", flush=True)
     begun, said = time.time(), None
     try:
         job()

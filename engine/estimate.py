@@ -51,11 +51,12 @@ def describe(config, device: torch.device) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(f"{entry:>{w}}" for entry, w in zip(row, widths, strict=True)) for row in rows]
     about = f"plan of {config.sweep.name} on {device}: {config.precision}, {config.minima.name} minima"
-    end = f"this share ({config.shard} of {config.shards}): {len(mine)} blocks, {_duration(shared_s)}"
+    share = f"this share ({config.shard} of {config.shards}): {len(mine)} blocks, {_duration(shared_s)}"
+    end = [config.cluster.describe()] if config.cluster else [share] if config.shards > 1 else []
     how = "times: of minima and paths, extrapolated from one measurement"
     if config.sweep.measures:
         how += f"; what {', '.join(config.sweep.measures)} measure besides comes on top"
-    return "\n".join([about, *lines, *([end] if config.shards > 1 else []), how])
+    return "\n".join([about, *lines, *end, how])
 
 
 def _paths(block: Block, config) -> int:

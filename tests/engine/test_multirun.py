@@ -85,6 +85,17 @@ def test_the_shards_of_a_job_are_dealt_to_its_gpus(monkeypatch):
     assert dealt == [[0, 3, 6], [1, 4], [2, 5]]
 
 
+def test_more_shards_than_a_scheduler_takes_are_dealt_to_jobs_and_each_once(tmp_path):
+    """The test cluster takes arrays of 65, Hydra launches 64 in five seconds."""
+    dealt = [Cluster(shards=1000, job=job).shards_of_job() for job in range(Cluster(shards=1000).started())]
+    assert len(dealt) == 64 and sorted(shard for job in dealt for shard in job) == list(range(1000))
+    out = tmp_path / "out"
+    command = [*SWEEP, f"out={out}", "+cluster=slurm", "cluster.shards=1000", "dry=true"]
+    code, told = Engine(command, tmp_path / "log").wait()
+    assert code == 0 and "cluster=slurm: 1000 shards in 64 jobs, at most 16 to a job" in told.splitlines(), told
+    assert not out.exists()
+
+
 def test_slurm_is_missing(tmp_path):
     out = tmp_path / "out"
     code, told = Engine([*SWEEP, f"out={out}", "+cluster=slurm"], tmp_path / "log", environment={"PATH": "/"}).wait()
