@@ -1,9 +1,9 @@
 """``python -m engine.record DIR [SWEEPS]``: a finished sweep as a folder of ``sweeps/``, to be read without the engine.
 
 ``sweeps/NAME/`` gets ``README.md`` with what was claimed, predicted and measured, by which command at which commit,
-``claims.json``, ``results.csv`` with every row (those of controls too, lists left out), and the figures.  The words
-under "What it shows" are the author's: they stay when the folder is made anew.  ``sweeps/README.md`` gets a line per
-claim.
+``claims.json``, ``results.csv`` with every row, those of controls too, and the figures.  Of the columns lists are left
+out, and those with one value in all rows, which the README tells; numbers have four digits.  The words under "What it
+shows" are the author's: they stay when the folder is made anew.  ``sweeps/README.md`` gets a line per claim.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import pyarrow as pa
 
 from engine import claim, reading, results
-from engine.report.select import scalars
 from engine.report.summary import prediction, words
 from engine.results import ResultsError
 
@@ -49,18 +48,24 @@ def record(directory: Path, sweeps: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     judged = claim.write(directory)
     results.write_atomically(folder / claim.CLAIMS, json.dumps(judged, indent=2, ensure_ascii=False).encode() + b"\n")
-    _write_csv(reading.load(directory, controls=True), folder / "results.csv")
+    table = reading.load(directory, results.scalar_columns(directory), controls=True)
+    everywhere = _write_csv(table, folder / "results.csv")
     figures = sorted((directory / "figures").glob("*.png"))
     for figure in figures:
         shutil.copyfile(figure, folder / figure.name)
     readme = folder / "README.md"
     shows = _section(readme.read_text(), SHOWS) if readme.exists() else f"{SHOWS}\n"
-    readme.write_text(_readme(manifest, judged, [figure.name for figure in figures]) + shows)
+    readme.write_text(_readme(manifest, judged, [figure.name for figure in figures], everywhere) + shows)
     _index(sweeps)
     return [folder]
 
 
-def _readme(manifest: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
+def _readme(
+    manifest: Mapping[str, Any],
+    judged: Sequence[Mapping[str, Any]],
+    figures: Sequence[str],
+    everywhere: Mapping[str, str],
+) -> str:
     sweep = manifest["config"]["sweep"]
     lines = [f"# {sweep['name']}: {sweep['about']}", ""]
     for entry in judged:
@@ -72,13 +77,14 @@ def _readme(manifest: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], fi
     versions = ", ".join(
         f"{name} {manifest['versions'][name]}" for name in ("torch", "numpy") if name in manifest["versions"]
     )
+    same = ", ".join(f"{name} {value}" for name, value in everywhere.items())
     lines += [
         "",
         f"    {' '.join(['python -m engine', *_command(manifest)])}",
         "",
         f"Commit {manifest['commit']}; {manifest['device']}; Python {manifest['python']}, {versions}; "
-        f"{sweep['seeds']} seeds; {manifest['created']}. Every row is in [results.csv](results.csv), the verdicts are "
-        "in [claims.json](claims.json).",
+        f"{sweep['seeds']} seeds; {manifest['created']}. Every row is in [results.csv](results.csv)"
+        f"{f' (in all of them: {same})' if same else ''}, the verdicts are in [claims.json](claims.json).",
         "",
     ]
     lines += [f"![{Path(name).stem}]({name})\n" for name in figures]
@@ -92,20 +98,20 @@ def _command(manifest: Mapping[str, Any]) -> list[str]:
     return options if sweep["scale"] == "default" else [*options, f"sweep.scale={sweep['scale']}"]
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
-    """Scalar columns that hold anything, numbers to six digits, null empty."""
-    table = scalars(table)
-    names = [name for name in table.column_names if table[name].null_count < table.num_rows]
-    columns = [[_cell(value) for value in table[name].to_pylist()] for name in names]
-    lines = [",".join(names), *(",".join(row) for row in zip(*columns, strict=True))]
+def _write_csv(table: pa.Table, path: Path) -> dict[str, str]:
+    """Write the columns that vary, null as an empty cell; returns the value of those that have one, null in none."""
+    columns = {name: [_cell(value) for value in table[name].to_pylist()] for name in table.column_names}
+    varied = {name: cells for name, cells in columns.items() if len(set(cells)) > 1}
+    lines = [",".join(varied), *(",".join(row) for row in zip(*varied.values(), strict=True))]
     path.write_text("\n".join(lines) + "\n")
+    return {name: cells[0] for name, cells in columns.items() if name not in varied and any(cells)}
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.4g}"
     text = str(value)
     return '"' + text.replace('"', '""') + '"' if re.search(r'[",\n]', text) else text
 
