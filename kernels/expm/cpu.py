@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .. import target
+from ..memory import empty
 from ..threads import over_batch, share
 
 PRODUCTS = 8  # of two matrices, what an exponential takes
@@ -17,7 +17,7 @@ def expm(a: Tensor, t: Tensor) -> Tensor:
     from . import lanes, tiles
 
     (batch, n, _), points = a.shape, t.shape[1]
-    out = torch.empty(batch, points, n, n, dtype=a.dtype)
+    out = empty(batch, points, n, n, dtype=a.dtype)
     chunk = share(batch * points, PRODUCTS * max(n, 8) ** 3)
     arrays = (
         a.detach().contiguous().numpy(),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import target
+from ..memory import empty
 from ..threads import over_batch, share
 
 PRODUCTS = 60  # of two matrices, what a logarithm takes
@@ -17,7 +18,7 @@ def logm(a: Tensor) -> Tensor:
     from . import lanes, tiles
 
     n = a.shape[-1]
-    out = torch.empty(a.shape, dtype=torch.float64)
+    out = empty(*a.shape, dtype=torch.float64)
     chunk = share(len(a), PRODUCTS * max(n, 8) ** 3)
     kernel = tiles.logarithms
     if n <= lane_matrix.LARGEST:

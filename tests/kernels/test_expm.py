@@ -13,7 +13,7 @@ from cases import EXPM, gaussian
 from mpmath import mp, mpf
 
 import kernels
-from kernels import target
+from kernels import memory, target
 from kernels.expm import blocks, cpu, tables
 
 DTYPES = [torch.float64, torch.float32]
@@ -163,6 +163,16 @@ def test_layouts():
     for shape in ((0, 3, 3), (2, 0, 4, 4), (0, 0), (3, 0, 0)):
         assert kernels.expm(torch.zeros(shape)).shape == shape
     assert kernels.expm(a, t[:0]).shape == (6, 0, 5, 5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_results_begin_a_cache_line(dtype):
+    """Small ones and those that come in large pages."""
+    for batch in (3, memory.LARGE // (9 * dtype.itemsize) + 1):
+        out = memory.empty(batch, 3, 3, dtype=dtype)
+        assert (out.shape, out.dtype, out.is_contiguous()) == ((batch, 3, 3), dtype, True)
+        assert out.data_ptr() % memory.LINE == 0
+        assert out.fill_(2.0).sum() == 18 * batch
 
 
 def test_more_entries_than_32_bits_count(tmp_path):
