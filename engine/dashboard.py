@@ -7,6 +7,7 @@ to wandb-workspaces, which needs an account to save it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,13 +62,21 @@ def of(what: str) -> Dashboard:
 
 
 def of_directory(directory: Path) -> Dashboard:
-    """The dashboard of a sweep that was run here: its project, and the metrics that its options give."""
+    """The dashboard of a sweep that was run here: its project, and the metrics that its options give.
+
+    Raises:
+        DashboardError: it is made of sweeps, which have one each.
+    """
     config = results.read_manifest(directory)["config"]
+    if parts := config["sweep"]["sweeps"]:
+        names = ", ".join(str(directory / name) for name in parts)
+        raise DashboardError(f"{directory} is made of sweeps, and each has a dashboard of its own: {names}")
     tracking = config["tracking"]
     return _dashboard(
         config["sweep"]["name"],
         tracking.get("entity"),
         tracking.get("project", PROJECT),
+        config["sweep"]["relations"],
         config["sweep"]["alignments"],
         [axis for axis, values in config["sweep"]["grid"].items() if len(values) > 1] + ["seed"],
         config["sweep"]["figures"],
@@ -76,58 +85,47 @@ def of_directory(directory: Path) -> Dashboard:
 
 def of_project(entity: str, project: str) -> Dashboard:
     """The dashboard of a project of which nothing is here: with everything that a sweep of barriers tracks."""
-    return _dashboard(PROJECT, entity, project, ALIGNMENTS, AXES, ("growth", "curves", "alignment"))
+    relations = ("rescaled", "independent")
+    return _dashboard(PROJECT, entity, project, relations, ALIGNMENTS, AXES, ("growth", "curves", "alignment"))
 
 
-def _dashboard(name, entity, project, alignments, axes, figures) -> Dashboard:
+def _dashboard(name, entity, project, relations, alignments, axes, figures) -> Dashboard:
     aligned = [f"barrier/independent/{alignment}" for alignment in alignments]
     varied = [f"config:{axis}" for axis in axes]
     other = [axis for axis in varied if axis != "config:rescaling"]
     log = {"log_x": True, "log_y": True}
     growth = ["barrier/rescaled/none", "predicted/rescaled/none"]
     by_depth = {"groupby": "config:depth", "groupby_aggfunc": "median", "groupby_rangefunc": "minmax"}
-    return Dashboard(
-        f"{name}: barriers",
-        entity,
-        project,
-        {
-            "Barrier over the rescaling factor": [
-                Panel("LinePlot", "measured and predicted", {"x": "rescaling", "y": growth, **log}),
-                Panel("LinePlot", "by depth", {"x": "rescaling", "y": growth[:1], **log, **by_depth}, runs="cell"),
-                Panel(
-                    "ScatterPlot",
-                    "all cells",
-                    {"x": "config:rescaling", "y": f"summary:{growth[0]}", **log},
-                    runs="cell",
-                ),
-            ],
-            "Before and after alignment": [
-                Panel("BarPlot", "by depth", {"metrics": aligned, "orientation": "v", **by_depth}, runs="cell"),
-                Panel("LinePlot", "cell by cell", {"x": "width", "y": aligned, "log_y": True}),
-            ],
-            "Axes and barrier": [
-                Panel(
-                    "ParallelCoordinatesPlot",
-                    title,
-                    {"columns": [*axes_of, f"summary:{barrier}"]},
-                    runs="cell",
-                )
-                for title, axes_of, barrier in (
-                    ("rescaled minima", varied, growth[0]),
-                    ("independent minima", other, aligned[0]),
-                    ("independent minima, aligned", other, aligned[-1]),
-                )
-            ],
-            "Figures and curves": [
-                Panel("MediaBrowser", "figures", {"media_keys": [f"figure/{figure}" for figure in figures]}),
-                Panel("WeavePanelSummaryTable", "curves", {"table_name": "curves"}),
-            ],
-            "Runs": [
-                Panel("WeavePanelSummaryTable", "claims", {"table_name": "claims"}),
-                Panel("WeavePanelSummaryTable", "run table", {"table_name": "results"}),
-            ],
-        },
-    )
+    sections, coordinates = {}, []
+    barrier = f"summary:{growth[0]}"
+    if "rescaled" in relations:
+        sections["Barrier over the rescaling factor"] = [
+            Panel("LinePlot", "measured and predicted", {"x": "rescaling", "y": growth, **log}),
+            Panel("LinePlot", "by depth", {"x": "rescaling", "y": growth[:1], **log, **by_depth}, runs="cell"),
+            Panel("ScatterPlot", "all cells", {"x": "config:rescaling", "y": barrier, **log}, runs="cell"),
+        ]
+        coordinates.append(("rescaled minima", varied, growth[0]))
+    if "independent" in relations:
+        sections["Before and after alignment"] = [
+            Panel("BarPlot", "by depth", {"metrics": aligned, "orientation": "v", **by_depth}, runs="cell"),
+            Panel("LinePlot", "cell by cell", {"x": "width", "y": aligned, "log_y": True}),
+        ]
+        coordinates.append(("independent minima", other, aligned[0]))
+        coordinates.append(("independent minima, aligned", other, aligned[-1]))
+    if coordinates:
+        sections["Axes and barrier"] = [
+            Panel("ParallelCoordinatesPlot", title, {"columns": [*of_it, f"summary:{last}"]}, runs="cell")
+            for title, of_it, last in coordinates
+        ]
+    sections["Figures and curves"] = [
+        Panel("MediaBrowser", "figures", {"media_keys": [f"figure/{figure}" for figure in figures]}),
+        *([Panel("WeavePanelSummaryTable", "curves", {"table_name": "curves"})] if coordinates else []),
+    ]
+    sections["Runs"] = [
+        Panel("WeavePanelSummaryTable", "claims", {"table_name": "claims"}),
+        Panel("WeavePanelSummaryTable", "run table", {"table_name": "results"}),
+    ]
+    return Dashboard(f"{name}: barriers" if coordinates else name, entity, project, sections)
 
 
 def outline(dashboard: Dashboard) -> Iterator[str]:
@@ -231,12 +229,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         dashboard = of(given.what)
         if given.dry_run:
-            print("\n".join(outline(dashboard)))
+            print("\n".join(outline(dashboard)), flush=True)
         else:
             print(f"dashboard: {save(dashboard)}")
     except (DashboardError, results.ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # as of head
+        os._exit(0)
     return 0
 
 

@@ -18,10 +18,14 @@ TIMEOUT_S = 600  # of one run
 def waiting(directory: Path, online: bool) -> list[Path]:
     """The runs of a results directory that are not uploaded, oldest first; W&B itself marks those that are.
 
+    Those of a sweep made of sweeps are the runs of each.
+
     Raises:
         results.ResultsError: it is no results directory.
     """
-    results.read_manifest(directory)
+    if parts := results.read_manifest(directory)["config"]["sweep"]["sweeps"]:
+        begun = [directory / name for name in parts if (directory / name / results.MANIFEST).exists()]
+        return [run for part in begun for run in waiting(part, online)]
     runs = sorted((directory / "wandb").glob("offline-run-*/run-*.wandb"))
     if online:
         runs += sorted((directory / "wandb").glob("run-*/run-*.wandb"))
@@ -31,19 +35,20 @@ def waiting(directory: Path, online: bool) -> list[Path]:
 def sync(directory: Path, online: bool = False) -> int:
     """Upload the waiting runs of a directory; returns the exit code and says what it needs."""
     runs = waiting(directory, online)
+    count = f"{len(runs)} W&B run{'s' if len(runs) > 1 else ''}"
     host = account.server().hostname
     if not runs:
-        print(f"{directory}: nothing to upload")
+        print(f"{directory}: nothing to upload: no W&B run was kept offline, or all are uploaded")
         return 0
     if not account.has_key():
         print(
-            f"error: {directory} holds {len(runs)} W&B runs, and uploading them needs an account's API key for "
+            f"error: {directory} holds {count} to upload, which needs an account's API key for "
             f"{host}: set {account.KEY} or run `wandb login`",
             file=sys.stderr,
         )
         return 2
     if not account.reachable():
-        print(f"error: {host} cannot be reached from here; {len(runs)} W&B runs wait in {directory}", file=sys.stderr)
+        print(f"error: {host} cannot be reached from here; {directory} keeps {count} to upload", file=sys.stderr)
         return 1
     for number, run in enumerate(runs, 1):
         print(f"{number}/{len(runs)}: {run.name}", flush=True)
@@ -64,7 +69,7 @@ def sync(directory: Path, online: bool = False) -> int:
             last = next((line for line in reversed(said.splitlines()) if line.strip()), f"exit code {done.returncode}")
             print(f"error: {run} was not uploaded: {account.without_key(last.strip())}", file=sys.stderr)
             return 1
-    print(f"{directory}: {len(runs)} runs uploaded")
+    print(f"{directory}: {count} uploaded")
     return 0
 
 

@@ -56,7 +56,7 @@ def line(barrier):
 def config(name="barriers"):
     """What the manifest records of a configuration, as far as a report reads it."""
     return {
-        "sweep": {"name": name, "figures": ["growth", "curves", "alignment"], "grid": {"depth": [2, 3]}},
+        "sweep": {"name": name, "sweeps": [], "figures": ["growth", "curves", "alignment"], "grid": {"depth": [2, 3]}},
         "data": {"name": "digits"},
         "minima": {"name": "trained", "tolerance": 1e-4},
         "loss": "mse",

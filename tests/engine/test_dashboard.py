@@ -24,6 +24,7 @@ def no_account(monkeypatch):
 def directory(tmp_path):
     recorded = report_case.config()
     recorded["sweep"] |= {
+        "relations": ["rescaled", "independent"],
         "alignments": ["none", "permutation"],
         "grid": {"depth": [2, 3], "rescaling": [1, 10], "skip": [0]},
     }
@@ -41,6 +42,22 @@ def test_a_dry_run_tells_what_would_be_built(directory, capsys):
     assert "columns: config:depth, config:rescaling, config:seed, summary:barrier/rescaled/none" in lines
     assert "media_keys: figure/growth, figure/curves, figure/alignment" in lines
     assert "table_name: results" in lines
+
+
+def test_a_sweep_without_pairs_has_its_figures_and_tables(tmp_path):
+    recorded = report_case.config("curves")
+    recorded["sweep"] |= {"relations": [], "alignments": ["none"], "figures": ["symmetry_curves"]}
+    recorded["tracking"] = {"name": "none"}
+    described = dashboard.of_directory(report_case.write(tmp_path, config=recorded))
+    assert (described.name, list(described.sections)) == ("curves", ["Figures and curves", "Runs"])
+    assert not any("barrier" in line for line in dashboard.outline(described))
+
+
+def test_of_a_series_each_sweep_has_a_dashboard(tmp_path, capsys):
+    recorded = report_case.config("paper")
+    recorded["sweep"] |= {"sweeps": ["barriers", "curves"]}
+    assert dashboard.main(["--dry-run", str(report_case.write(tmp_path, made=[], config=recorded))]) == 2
+    assert f"of its own: {tmp_path / 'barriers'}, {tmp_path / 'curves'}" in capsys.readouterr().err
 
 
 def test_a_project_of_which_nothing_is_here_can_be_shown(capsys):

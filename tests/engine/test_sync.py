@@ -30,10 +30,20 @@ def test_runs_that_wait_are_those_not_marked(directory):
     assert [run.name for run in sync.waiting(directory, online=True)] == ["offline-run-1-a", "run-3-c"]
 
 
+def test_runs_of_a_series_are_those_of_its_sweeps(directory):
+    series = directory / "series"
+    directory.rename(series_part := directory.with_name("barriers"))
+    recorded = report_case.config("paper")
+    recorded["sweep"]["sweeps"] = ["barriers", "curves"]
+    report_case.write(series, made=[], config=recorded)
+    series_part.rename(series / "barriers")
+    assert [run.name for run in sync.waiting(series, online=False)] == ["offline-run-1-a"]
+
+
 def test_without_a_key_it_says_what_it_needs(directory, capsys):
     assert sync.main([str(directory)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "1 W&B runs" in line and "WANDB_API_KEY" in line and "api.wandb.ai" in line
+    assert "1 W&B run to upload" in line and "WANDB_API_KEY" in line and "api.wandb.ai" in line
 
 
 def test_without_a_network_it_says_so_and_does_not_wait(directory, capsys, monkeypatch):
