@@ -103,7 +103,8 @@ class Search:
             how: of the joins.
             make: a function of ``engine.count.curve``.
         """
-        while pairs := self.some_pairs(EACH)[:CURVES]:
+        # a curve from b to a is one from a to b
+        while pairs := list({frozenset(pair): pair for pair in self.some_pairs(EACH)}.values())[:CURVES]:
             a, b = torch.tensor(pairs, device=self.points.device).T
             there, points = make(self.level, self.points[a], self.points[b], self.allowed)
             self.tried[how] += len(pairs)
