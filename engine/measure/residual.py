@@ -39,7 +39,7 @@ class Config:
     # minima that are drawn to count components
     samples: int = 48
     # walks to try between two components before they are left apart
-    attempts: int = 6
+    attempts: int = 4
     # of training and test samples
     draws: int = 3
     # training samples per unit of width, and as many test samples as there are in all

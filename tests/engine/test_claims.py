@@ -56,7 +56,6 @@ TINY = {
         "sweep.seeds=2",
         "measure.residual.draws=1",
         "measure.residual.samples=40",
-        "measure.residual.attempts=4",
     ],
     "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,3]", "sweep.seeds=16"],
     "curves": ["sweep.grid.depth=[2,3]", "sweep.grid.width=[2]", "sweep.seeds=1"],
