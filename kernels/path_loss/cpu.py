@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from .layout import PAIR, Layout, Samples, padded
 NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
 KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
 KEPT_SAMPLES = 288  # more are no use
-WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
+WIDE_BYTES = 2**19  # of the first layer at the two ends of a line
 GROUP_BYTES = 2**17  # of networks on a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)
@@ -128,6 +130,15 @@ def pieces(count: int, numbers: int, itemsize: int):
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
+def parts_of(pairs: int) -> int:
+    """In how many parts the points of each line are handed out: all threads have as many, or many more than one.
+
+    Each part computes the first layer at the ends anew.
+    """
+    threads = target.threads()
+    return next(k for k in itertools.count(1) if pairs * k % threads == 0 or pairs * k >= 4 * threads)
+
+
 def part_of(layers, piece):
     """The piece of each layer."""
     return None if layers is None else [layer[piece] for layer in layers]
@@ -212,7 +223,7 @@ def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -
     problem = Problem(weights_a, biases_a, x, y, **options)
     layout, (pairs, points) = problem.layout, t.shape
     sums = np.zeros((pairs, points, tiles.SUMS))
-    parts = max(1, min(points, -(-4 * target.threads() // max(1, pairs))))
+    parts = min(max(1, points), parts_of(pairs))
     for p in pieces(pairs, 2 * layout.size, x.element_size()):
         a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
         b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()

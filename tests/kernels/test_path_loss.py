@@ -194,6 +194,14 @@ def test_a_loss_evaluated_with_its_gradients_is_the_loss_without(activation, los
     assert alone.isfinite().sum() == 5
 
 
+@pytest.mark.parametrize(
+    "threads, pairs, parts", [(1, 1, 1), (2, 1, 2), (2, 4, 1), (2, 3, 2), (8, 3, 8), (8, 5, 7), (7, 0, 1)]
+)
+def test_few_lines_are_parted_among_the_threads(monkeypatch, threads, pairs, parts):
+    monkeypatch.setattr(cpu.target, "threads", lambda: threads)
+    assert cpu.parts_of(pairs) == parts
+
+
 def test_very_wide_layers_go_to_a_library(monkeypatch):
     monkeypatch.setattr(cpu, "WIDEST", 6)
     monkeypatch.setattr(cpu, "curve_loss", lambda *args, **options: pytest.fail("on tiles"))
