@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..jit import inline, kernel
+from ..jit import inline, leaf, part
 from ..simd import LANES64, ROWS, block, column, places, row, store, tile
 from ..tile_matrix import aligned, product, product_plus
 
@@ -16,7 +16,7 @@ BY_BLOCKS = 24  # the order from which blocks pay
 HUGE = 1e200
 
 
-@inline
+@leaf
 def _eliminate(A, n, k, line):
     """Gauss–Jordan step with the pivot ``A[k, k]``; ``line`` is a row of scratch."""
     inverse = 1.0 / A[k, k]
@@ -34,7 +34,7 @@ def _eliminate(A, n, k, line):
         store(A, (k, j), row(line, (0, j), one))
 
 
-@inline
+@leaf
 def _swap_rows(A, n, i, k):
     one = tile(0.0, 1, 1)
     for j in range(0, n, LANES64):
@@ -43,7 +43,7 @@ def _swap_rows(A, n, i, k):
         store(A, (k, j), upper)
 
 
-@inline
+@leaf
 def _largest_below(A, n, k, column_):
     """The row, from ``k`` on, of the largest number in a column; the first NaN never wins."""
     where, most = k, abs(A[k, column_])
@@ -54,7 +54,7 @@ def _largest_below(A, n, k, column_):
     return where
 
 
-@inline
+@leaf
 def _factor_panel(A, P, n, start, order):
     """Pivots of ``A[start:, start : start + BLOCK]`` by elimination in the copy ``P``; rows of ``A`` are swapped."""
     one = tile(0.0, 1, WIDE)
@@ -78,7 +78,7 @@ def spare(n):
     return aligned((3 * n + 3 * BLOCK) * n, np.empty(0)).reshape(3 * n + 3 * BLOCK, n)
 
 
-@kernel
+@part
 def invert(A, S, order, pivoting):
     """Replace ``A`` ``(n, n)`` by its inverse; returns log |det A|, or 0 without pivoting.
 

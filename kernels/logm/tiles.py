@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..jit import inline, kernel, leaf
+from ..jit import inline, kernel, leaf, part
 from ..simd import LANES64, ROWS, block, largest, over_rows, tile
 from ..tile_matrix import aligned, divide, norm, product, product_plus
 from .inverse import BLOCK, invert, spare
@@ -40,7 +40,7 @@ def _distance(A, B):
     return largest(most)
 
 
-@kernel
+@part
 def root(A, I, W, S, order, n):
     """Replace ``A`` by its square root; False where the iteration would lose digits, and ``A`` is as it was.
 
@@ -79,7 +79,7 @@ def root(A, I, W, S, order, n):
     return True
 
 
-@kernel
+@part
 def series(E, I, W, S, order):
     """The logarithm of I + E into ``W[0]``; False where its series does not reach (tables.py)."""
     L, D, Y = W[0], W[1], W[2]
