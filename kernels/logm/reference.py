@@ -105,11 +105,15 @@ def rotation_log(q: np.ndarray) -> np.ndarray:
 
 
 def polar_log(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``log Q`` and ``log P`` with ``g = Q P`` for ``(B, n, n)``, NaN where ``det g > 0`` does not hold."""
+    """``log Q`` and ``log P`` with ``g = Q P`` for ``(B, n, n)``, NaN where ``det g > 0`` does not hold.
+
+    Of a matrix that is singular to rounding the determinant of ``Q``, too, must come out as 1.
+    """
     log_q, log_p = np.full(g.shape, np.nan), np.full(g.shape, np.nan)
     for b, matrix in enumerate(np.asarray(g, np.float64)):
         if np.isfinite(matrix).all() and np.linalg.slogdet(matrix)[0] > 0:
             left, s, right = np.linalg.svd(matrix)
-            log_q[b] = rotation_log(left @ right)
-            log_p[b] = (right.T * np.log(s)) @ right
+            if s[-1] > 0 and np.linalg.slogdet(left @ right)[0] > 0:
+                log_q[b] = rotation_log(left @ right)
+                log_p[b] = (right.T * np.log(s)) @ right
     return log_q, log_p

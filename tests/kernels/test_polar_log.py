@@ -34,6 +34,19 @@ def test_a_negative_determinant_is_refused():
     assert caught.value.indices.tolist() == [[1]]
 
 
+def test_matrices_that_are_singular_to_rounding_have_factors_or_are_refused():
+    draw = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(draw.integers(2, 6))
+        g = torch.tensor(draw.normal(size=(n, n - 1)) @ draw.normal(size=(n - 1, n)))
+        try:
+            log_q, log_p = kernels.polar_log(g)
+        except kernels.NoPrincipalLogarithm:
+            continue
+        error = kernels.expm(log_q) @ kernels.expm(log_p) - g
+        assert error.norm() <= 1e-12 * g.norm()
+
+
 def test_derivatives():
     g = kernels.expm(torch.tensor(np.stack([gaussian(3), gaussian(3, 2.0)]))).requires_grad_()
     assert torch.autograd.gradcheck(kernels.polar_log, (g,))
