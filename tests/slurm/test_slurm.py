@@ -128,12 +128,6 @@ def launcher_killed(cluster, out):
     return launch
 
 
-def series(cluster, out):
-    """A sweep made of sweeps, dealt to two jobs."""
-    launch = Launch(cluster, out, *SERIES, f"out={out}").slurm("cluster.shards=2")
-    return launch.wait(), launch
-
-
 def preempted(state, out):
     """A job of a partition with priority takes the node."""
     with OneNode(state, cpus=1) as cluster:
@@ -147,7 +141,7 @@ def preempted(state, out):
 def scenarios(tmp_path_factory):
     """What each scenario left, by its name."""
     base = tmp_path_factory.mktemp("slurm")
-    alike = (timed_out, killed, cancelled, launcher_killed, all_done, series)
+    alike = (timed_out, killed, cancelled, launcher_killed, all_done)
     with OneNode(base / "state") as cluster, ThreadPoolExecutor(len(alike) + 1) as pool:
         futures = {run.__name__: pool.submit(run, cluster, base / run.__name__) for run in alike}
         futures["preempted"] = pool.submit(preempted, base / "state2", base / "preempted")
@@ -213,8 +207,12 @@ def test_a_preempted_job_is_queued_again_and_goes_on(scenarios):
     check_rows(launch, scenarios[0])
 
 
-def test_a_series_over_jobs_ends_with_its_claims_together(scenarios):
-    (code, told), launch = scenarios[1]["series"].result()
+# python -m pytest -n 0 -m slow tests/slurm   (three minutes: SLURM's shortest limit is one)
+@pytest.mark.slow
+def test_a_series_over_jobs_ends_with_its_claims_together(tmp_path):
+    with OneNode(tmp_path / "state") as cluster:
+        launch = Launch(cluster, tmp_path / "out", *SERIES, f"out={tmp_path / 'out'}").slurm("cluster.shards=2")
+        code, told = launch.wait()
     assert code == 0 and told.splitlines()[-1] == f"results: {launch.out}", told
     together = json.loads((launch.out / "claims.json").read_text())
     assert {entry["sweep"]: entry["verdict"] for entry in together} == {"permutation": "holds", "conditions": "holds"}
@@ -226,8 +224,7 @@ def test_a_series_over_jobs_ends_with_its_claims_together(scenarios):
     assert (launch.out / "report.html").exists() and not list(launch.out.rglob("*.pkl"))
 
 
-# python -m pytest -n 0 -m slow tests/slurm   (three minutes: SLURM's shortest limit is one)
-@pytest.mark.slow
+@pytest.mark.slow  # as above
 def test_a_time_limit_that_is_reached(tmp_path):
     long = [*SWEEP, "sweep.seeds=300", "sweep.relations=[rescaled,permuted]", "minima.steps=1000"]  # 1350 blocks
     with OneNode(tmp_path / "state") as cluster:
