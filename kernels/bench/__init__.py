@@ -26,6 +26,8 @@ from .. import target
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_S = 2e-3  # a sample lasts at least so long, by repeating the call
+# before each sample the same runs unsampled for so long: a core that was idle or at other work is slow at first
+WARM_S = 2e-2
 SLOW_S = 0.2  # what takes longer is not run twice before it is timed
 SAMPLES = (3, 40)  # the fewest and the most samples of a provider
 SIZE = 2048  # of the matrix product that measures a ceiling
@@ -53,7 +55,7 @@ class Comparison:
     ceiling: str | None = None  # the name of the rate that bounds it, a key of ``ceilings``
     verify: Callable[[], float] | None = None  # the largest relative difference between providers
     tolerance: float = 0.0
-    seconds: float = 0.5  # all providers together, if their fewest samples allow
+    seconds: float = 1.0  # all providers together, if their fewest samples allow
     notes: dict[str, object] = field(default_factory=dict)  # more columns of the record
     samples: dict[str, list[float]] | None = None  # seconds per item of each provider, where they were taken before
 
@@ -83,7 +85,7 @@ def _sample(run: Callable[[], object], calls: int) -> float:
 
 
 def timed(providers: Sequence[Provider], seconds: float) -> dict[str, list[float]]:
-    """Seconds per item of every provider, sampled in turn so that all see the same disturbances.
+    """Seconds per item of every provider, sampled in turn so that all see the same disturbances, each warm.
 
     Args:
         providers: each is called before, which compiles what has to be.
@@ -98,10 +100,13 @@ def timed(providers: Sequence[Provider], seconds: float) -> dict[str, list[float
         if provider is providers[0] or first[provider.name] < SLOW_S:  # ours may have been compiling
             first[provider.name] = max(_sample(provider.run, 1), 1e-7)
     calls = {name: max(1, round(SAMPLE_S / duration)) for name, duration in first.items()}
-    a_round = sum(calls[name] * duration for name, duration in first.items())
+    warm = {name: int(WARM_S / duration) for name, duration in first.items()}
+    a_round = sum((warm[name] + calls[name]) * duration for name, duration in first.items())
     samples: dict[str, list[float]] = {provider.name: [] for provider in providers}
     for _ in range(min(SAMPLES[1], max(SAMPLES[0], int(seconds / a_round)))):
         for provider in providers:
+            if warm[provider.name]:
+                _sample(provider.run, warm[provider.name])
             samples[provider.name].append(_sample(provider.run, calls[provider.name]) / provider.items)
     return samples
 
