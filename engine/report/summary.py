@@ -99,7 +99,8 @@ def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
 def prediction(claim: Mapping[str, Any]) -> str:
     """What a claim predicts: a number, or on which side of it lies what is measured."""
     sign, number = claim.get("comparison") or "=", words(claim.get("predicted"))
-    return number if sign == "=" else f"{sign} {number}"
+    # an error of at most 0 is an error of 0
+    return number if sign == "=" or (sign, number) == ("≤", "0") else f"{sign} {number}"
 
 
 def words(value: Any) -> str:

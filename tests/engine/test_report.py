@@ -119,7 +119,7 @@ def test_a_bound_is_told_as_one():
     (table,) = summary.claims_tables([bound])
     assert "predicted ≤ 1, measured 0.25" in table.rows[1][1]
     assert summary.prediction(CLAIM | {"comparison": "="}) == summary.prediction(CLAIM) == "0"
-    assert summary.prediction({"predicted": None}) == "–"
+    assert summary.prediction(bound | {"predicted": 0.0}) == "0" and summary.prediction({"predicted": None}) == "–"
 
 
 def test_a_claim_that_is_told_in_the_terminal_has_its_numbers(tmp_path, capsys):
