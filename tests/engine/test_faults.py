@@ -42,24 +42,25 @@ def resumed(out):
 
 
 def test_twenty_kills_at_random_moments(out, tmp_path):
-    small = [*OPTIONS, "block=1", "sweep.seeds=3", "sweep.relations=[rescaled]", "sweep.alignments=[none]"]
+    # about two blocks of 54 between kills: also on a machine four times as fast not all are done before the last
+    small = [*OPTIONS, "block=1", "sweep.seeds=6", "sweep.relations=[rescaled]", "sweep.alignments=[none]"]
     draw, kept = random.Random(7), {}
     for _ in range(20):
         process = Engine(["+sweep=barriers", *small, f"out={out}"], tmp_path / "log")
         enough = len(kept) + draw.choice((0, 0, 1, 2))
         process.until(lambda enough=enough: len(parts(out)) >= enough and (out / "manifest.json").exists())
-        time.sleep(draw.random() * 0.05)
+        time.sleep(draw.random() * 0.03)
         process.process.kill()
         assert process.wait()[0] == -signal.SIGKILL
         engine.load(out)  # what is there is sound at any moment
         now = {path: path.stat().st_mtime_ns for path in parts(out)}
         assert now.items() >= kept.items()  # no finished part is lost or written again
         kept = now
-    assert 0 < len(kept) < 27
+    assert 0 < len(kept) < 54
     engine.run("barriers", [*small, f"out={out}"])
     undisturbed = engine.run("barriers", [*small, f"out={tmp_path / 'undisturbed'}"])
     assert engine.load(out).equals(engine.load(undisturbed))
-    assert len(parts(out)) == 27
+    assert len(parts(out)) == 54
 
 
 def limit_file_size():
