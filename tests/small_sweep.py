@@ -7,6 +7,7 @@ than the sweep.
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -40,6 +41,8 @@ def _main(argv, log, before, environment):
     from engine import command_line
 
     os.environ.update(environment)
+    # as from a terminal: who runs the tests in the background of a shell has them inherit a SIGINT that is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(log, "w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -224,9 +224,7 @@ def test_clock_set_back(out, tmp_path, whole):
     ],
 )
 def test_signals(out, tmp_path, whole, signum, code, words):
-    process = Engine(
-        [*SWEEP, "minima.steps=100000", f"out={out}"], tmp_path / "log"
-    )  # long enough to be met in the middle
+    process = Engine([*SWEEP, "minima.steps=100", f"out={out}"], tmp_path / "log")
     process.until(lambda: len(parts(out)) >= 2)
     os.kill(process.process.pid, signum)
     found, told = process.wait()

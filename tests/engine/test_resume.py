@@ -42,10 +42,9 @@ def test_blocks_computed_in_another_order_and_company_give_the_same_bits(tmp_pat
     assert engine.load(tmp_path).equals(whole)
 
 
-def test_killed_in_the_middle_and_resumed(tmp_path):
-    out, longer = tmp_path / "out", "minima.steps=2000"  # long enough to be met in the middle
-    whole = engine.load(engine.run("barriers", [*SWEEP[1:], longer, f"out={tmp_path / 'whole'}"]))
-    first = Engine([*SWEEP, longer, f"out={out}"], tmp_path / "log")
+def test_killed_in_the_middle_and_resumed(tmp_path, whole):
+    out = tmp_path / "out"
+    first = Engine([*SWEEP, f"out={out}"], tmp_path / "log")
     first.until(lambda: len(parts(out)) >= 3)
     first.process.kill()
     assert first.wait()[0] == -signal.SIGKILL

@@ -25,7 +25,7 @@ def run(capsys, monkeypatch, *argv):
 
 def test_a_running_sweep_then_a_killed_one_then_a_finished_one(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
-    process = Engine([*SWEEP, "minima.steps=3000", f"out={out}", "shards=2", "shard=1"], tmp_path / "log")
+    process = Engine([*SWEEP, "minima.steps=300", f"out={out}", "shards=2", "shard=1"], tmp_path / "log")
     process.until(lambda: len(list(out.glob("parts/*.parquet"))) >= 2)
     os.kill(process.process.pid, signal.SIGSTOP)  # so that the numbers do not move
     now = status.read(out)
