@@ -16,6 +16,7 @@ import torch
 
 from engine import align, checkpoint, walk
 from engine.discovery import members
+from engine.learned import LearnedCurve
 from engine.measure import barrier
 from engine.measure.minimum import balance_residual
 from engine.network.fully_connected import Network
@@ -24,7 +25,8 @@ from engine.path import Curve
 from engine.path.linear import Path as Line
 from engine.types import Data, Pair, Split, Weights
 
-CURVES = ("bezier", "polygonal")
+# the paths that are learned, by the names of their files
+CURVES = tuple(name for name, module in members("path").items() if issubclass(module.Path, LearnedCurve))
 SAME = 1e-6  # relative distance below which two networks are one up to a symmetry: their checkpoints' own rounding
 
 
@@ -89,17 +91,8 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table of the rows, and the verdict."""
-        header = (
-            "path",
-            "alignment",
-            "distance",
-            "loss a",
-            "loss b",
-            "highest loss",
-            "at t",
-            "barrier",
-            "highest error rate",
-        )
+        measured = ("distance", "loss a", "loss b", "highest loss", "at t", "barrier", "highest error rate")
+        header = ("path", "alignment", *measured)
         lines = [header]
         for row in self.rows:
             values = (row[name] for name in ("distance", "loss_a", "loss_b", "loss_max", "t_max", "barrier"))
@@ -150,7 +143,7 @@ def compare(
         loss: ``mse``, ``sse`` or ``cross_entropy``; by default cross entropy for labels, else ``mse``.
         points: coarse points of the line, its ends among them.
         tolerance: the maximum is refined until it is known to this share.
-        curve: ``bezier`` or ``polygonal``.
+        curve: a learned member of ``engine.path``: ``bezier``, ``polygonal``.
         bends: control points of the curve between the two networks.
         steps: of its learning; each costs about as much as 36 passes over the data.
 
@@ -180,30 +173,27 @@ def compare(
     names = (loss,) if y.is_floating_point() else (loss, "error_rate")
     groups = {name: module.Group(network, None) for name, module in members("symmetry").items()}
     rows, reasons = [], {}
+
+    def pair(b: Weights) -> Pairs:
+        return Pairs((Pair(0, 1, "independent"),), a, b)
+
+    def measure(path: Curve, name: str, alignment: str) -> None:
+        columns = barrier.of_walk(walk.follow(path, data, names, points, tolerance, None), "train", loss)
+        row = {"path": name, "alignment": alignment, "distance": float(a.distance(path.pairs.b))}
+        rows.append(row | {column: values[0] for column, values in columns.items()})
+
     for alignment in align.ALIGNMENTS:
         if reason := align.reason(alignment, groups):
             reasons[alignment] = f"not applicable: {reason}"
             continue
-        line = Line(network, Pairs((Pair(0, 1, "independent"),), a, align.aligned(alignment, groups, a, b)))
-        walked = walk.follow(line, data, names, points, tolerance, None)
-        rows.append({"path": "linear", "alignment": alignment, **_measured(line, walked, loss)})
+        measure(Line(network, pair(align.aligned(alignment, groups, a, b))), "linear", alignment)
     if curve:
         member = members("path")[curve]
-        learned = member.Path(
-            network, Pairs((Pair(0, 1, "independent"),), a, b), member.Config(bends=bends, steps=steps)
-        )
+        learned = member.Path(network, pair(b), member.Config(bends=bends, steps=steps))
         learned.learn(data.train)
-        walked = walk.follow(learned, data, names, points, tolerance, None)
-        rows.append({"path": curve, "alignment": "none", **_measured(learned, walked, loss)})
+        measure(learned, curve, "none")
     balance = tuple(balance_residual(network, weights)[0] for weights in (a, b))
     return Comparison(rows, reasons, float(a.squared_norm().sqrt()), balance)
-
-
-def _measured(path: Curve, walked: walk.Walk, loss: str) -> dict[str, Any]:
-    """The distance of the only pair's ends and the columns of the barrier measure."""
-    columns = barrier.of_walk(walked, "train", loss)
-    distance = float(path.pairs.a.distance(path.pairs.b))
-    return {"distance": distance, **{name: values[0] for name, values in columns.items()}}
 
 
 def _read(model: Any, activation: str | None, x: torch.Tensor, loss: str) -> tuple[Network, Weights]:

@@ -105,14 +105,14 @@ def rank_correlation(rows, column):
     Returns:
         ρ and the ends of its 95 % interval, or None: counts that do not differ.
     """
-    keys = numbers(rows, "depth", "width", "skip", "draw", "seed")
-    depth, width, skip, draw, seed = keys
+    depth, width, skip, draw, seed, count, value = numbers(
+        rows, "depth", "width", "skip", "draw", "seed", "components", column
+    )
     architectures = sorted(set(zip(depth, width, skip, strict=True)))
     draws, seeds = np.unique(draw), np.unique(seed)
     table = np.full((len(architectures), len(draws), len(seeds)), np.nan)
     counts = np.zeros(table.shape[:2])
     place = [architectures.index(key) for key in zip(depth, width, skip, strict=True)], np.searchsorted(draws, draw)
-    count, value = numbers(rows, "components", column)
     counts[place] = np.log(count)
     table[(*place, np.searchsorted(seeds, seed))] = (
         np.where(np.isnan(value), np.inf, value) if column == "steps" else value
@@ -125,8 +125,8 @@ def rank_correlation(rows, column):
 
     def correlation(of_groups, of_draws, of_seeds):
         middle = np.nanmedian(table[:, :, of_seeds], axis=2)
-        above = (middle[:, None] > middle).astype(int) - (middle[:, None] < middle)  # (A, A, draws)
-        rank = (above * alike[:, :, None]).sum(1)
+        order = (middle[:, None] > middle).astype(int) - (middle[:, None] < middle)  # (A, A, draws)
+        rank = (order * alike[:, :, None]).sum(1)
         chosen = np.ix_(np.concatenate([groups[g] for g in of_groups]), of_draws)
         return _spearman(beside[chosen].ravel(), rank[chosen].ravel())
 

@@ -46,7 +46,7 @@ def heading(table: pa.Table, config: Mapping[str, Any]) -> str:
     told = [f"{table.num_rows} rows"]
     pairs = rows(table, measure=None)
     if pairs.num_rows:
-        told.append(f"{_minima(pairs, config['data']['name'])}")
+        told.append(_minima(pairs, config["data"]["name"]))
     if measures := values(table, "measure"):
         told.append(f"measures {', '.join(measures)}")
     return f"{', '.join(told)}; {UNITS[config['loss']]}, {config['precision']}, training split"

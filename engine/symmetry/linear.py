@@ -78,16 +78,16 @@ class Group:
         for layer, matrix in enumerate(g, start=1):
             left = kernels.logm(matrix, check=False)
             right = torch.zeros_like(left)
-            none = left.isnan().flatten(1).any(1)
-            values = torch.linalg.svdvals(matrix)
-            regular = values[..., -1] > matrix.shape[-1] * torch.finfo(matrix.dtype).eps * values[..., 0]
-            polar = none & regular & (torch.linalg.slogdet(matrix).sign > 0)
+            none = torch.nonzero(left.isnan().flatten(1).any(1)).ravel()
+            values = torch.linalg.svdvals(matrix[none])
+            regular = values[:, -1] > matrix.shape[-1] * torch.finfo(matrix.dtype).eps * values[:, 0]
+            polar = regular & (torch.linalg.slogdet(matrix[none]).sign > 0)
             if polar.any():
                 left, right = left.clone(), right.clone()
-                left[polar], right[polar] = kernels.polar_log(matrix[polar])
+                left[none[polar]], right[none[polar]] = kernels.polar_log(matrix[none[polar]])
             xi += [left, right]
-            for i in torch.nonzero(none & ~polar).ravel().tolist():
-                where = "det g < 0" if regular[i] else "g is singular"
+            for i, sound in zip(none[~polar].tolist(), regular[~polar].tolist(), strict=True):
+                where = "det g < 0" if sound else "g is singular"
                 reasons[i] = reasons[i] or f"{where} at hidden layer {layer}: no curve stays in the group"
         return tuple(xi), reasons
 

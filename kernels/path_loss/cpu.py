@@ -21,9 +21,8 @@ WIDE_BYTES = 2**19  # of the first layer at the two ends of a line
 GROUP_BYTES = 2**17  # of networks on a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)
-WIDEST = (
-    768  # units of two layers in a row: their weights no longer fit the caches; 1.1 times as fast at 512, 0.8 at 1024
-)
+# units of two layers in a row: their weights no longer fit the caches; 1.1 times as fast at 512, 0.8 at 1024
+WIDEST = 768
 REDUCTION = 4  # samples for each row of their triangular factor from which on it is taken
 LONG_SAMPLES = 6  # registers: whole tiles of all shapes
 WORK = 2**20  # multiplications worth handing to a thread

@@ -10,8 +10,9 @@ import numpy as np
 from ..jit import kernel, part
 from ..path_loss.backward import NO_LOSSES, add_slopes, turn, workspace
 from ..path_loss.layout import PAIR
-from ..path_loss.tiles import SUMS, lanes_of, scratch
+from ..path_loss.tiles import SUMS, scratch
 from ..simd import fma, row, store, tile, total
+from ..tile_matrix import lanes_of
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba (2015), algorithm 1
 
