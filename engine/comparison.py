@@ -23,7 +23,7 @@ from engine.network.fully_connected import Network
 from engine.pairs import Pairs
 from engine.path import Curve
 from engine.path.linear import Path as Line
-from engine.types import Data, Pair, Split, Weights
+from engine.types import Data, Pair, Split, Weights, not_applicable
 
 # the paths that are learned, by the names of their files
 CURVES = tuple(name for name, module in members("path").items() if issubclass(module.Path, LearnedCurve))
@@ -184,7 +184,7 @@ def compare(
 
     for alignment in align.ALIGNMENTS:
         if reason := align.reason(alignment, groups):
-            reasons[alignment] = f"not applicable: {reason}"
+            reasons[alignment] = not_applicable(reason)
             continue
         measure(Line(network, pair(align.aligned(alignment, groups, a, b))), "linear", alignment)
     if curve:

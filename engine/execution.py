@@ -10,7 +10,7 @@ from engine.discovery import members
 from engine.measure import ALWAYS, Study, Track
 from engine.rows import Rows
 from engine.seeding import seed_of
-from engine.types import Block
+from engine.types import Block, not_applicable
 
 
 def columns(config) -> pa.Schema:
@@ -47,9 +47,14 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
         for per_neuron in (False, True) if relation == "rescaled" else (None,):
             _relation(at, relation, per_neuron, rows)
     for name in config.sweep.measures:
-        if of_block := getattr(members("measure")[name], "of_block", None):
+        measure = members("measure")[name]
+        if hasattr(measure, "of_block"):
             progress.stage(f"{name}: {words(block)}")
-            rows.add_whole(name, of_block(at))
+            rows.add_whole(name, measure.of_block(at))
+        if hasattr(measure, "of_found"):
+            progress.stage(f"{name}: {words(block)}")
+            sound = at.without_lost()
+            rows.add_whole(name, at.lost() + (measure.of_found(sound) if sound.block.minima else []))
     return rows.table()
 
 
@@ -66,7 +71,7 @@ def _relation(at: Study, relation: str, per_neuron: bool | None, rows: Rows) -> 
     group = next((group for group in at.symmetries.values() if group.relation == relation), None)
     if group is not None and group.reason:
         if not per_neuron:  # one row per cell says it
-            rows.add_reasons(chosen, [f"not applicable: {group.reason}"] * len(chosen))
+            rows.add_reasons(chosen, [not_applicable(group.reason)] * len(chosen))
         return
     if not chosen:
         return
@@ -76,7 +81,7 @@ def _relation(at: Study, relation: str, per_neuron: bool | None, rows: Rows) -> 
         stack = pairs.related(at.block, chosen, found, group, at.config.seed)
     for alignment in sweep.alignments:
         if reason := align.reason(alignment, at.symmetries):
-            rows.add_reasons(chosen, [f"not applicable: {reason}"] * len(chosen), alignment=alignment)
+            rows.add_reasons(chosen, [not_applicable(reason)] * len(chosen), alignment=alignment)
         elif alignment == "none":
             for path in sweep.paths:
                 _walk(at, stack, path, alignment, rows)

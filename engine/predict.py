@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.types import Split, Weights
+from engine.types import Split, Weights, not_applicable
 
 
 def excess(t: Tensor, m: Tensor, k: int) -> Tensor:
@@ -169,7 +169,7 @@ def sagitta(kappa: float, chord: float, arc: float) -> tuple[float | None, str |
         The bound and None, or None and why the theorem does not apply.
     """
     if kappa * chord > 2:
-        return None, "Thm. 6.2 does not apply: κℓ is above 2"
+        return None, not_applicable("Thm. 6.2 speaks of short arcs, κℓ is above 2")
     if kappa * arc > math.pi:
-        return None, "Thm. 6.2 does not apply: the arc is longer than π/κ"
+        return None, not_applicable("Thm. 6.2 speaks of short arcs, this one is longer than π/κ")
     return kappa * chord**2 / 4 / (1 + math.sqrt(1 - (kappa * chord / 2) ** 2)), None

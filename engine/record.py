@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine import claim, reading, results
-from engine.report.summary import prediction, words
+from engine.report.summary import missing, prediction, words
 from engine.results import ResultsError
 
 SHOWS, INDEX = "## What it shows", "## Results"
@@ -72,7 +72,7 @@ def _readme(
         lines += [
             f"- **{entry['verdict']}**: {entry['claim']}. Predicted {prediction(entry)}, measured "
             f"{words(entry['measured'])}, tolerance {entry['tolerance']:g} ({entry['reason']}). Control, "
-            f"{entry['altered']}: {entry['control']}, {words(entry['control_measured'])}."
+            f"{entry['altered']}: {entry['control']}, {words(entry['control_measured'])}{missing(entry)}."
         ]
     versions = ", ".join(
         f"{name} {manifest['versions'][name]}" for name in ("torch", "numpy") if name in manifest["versions"]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine.types import AXES
+from engine.types import AXES, NOT_APPLICABLE
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
@@ -137,12 +137,29 @@ def entry(key: str, index: int, cells: int, table: pa.Table) -> dict[str, Any]:
 
 
 def failures(table: pa.Table) -> dict[str, int]:
-    """How many minima, paths or cells have no number, by reason; what is not applicable has not failed."""
-    reasons = table["reason"]
-    failed = pc.and_(pc.is_valid(reasons), pc.invert(pc.starts_with(reasons, "not applicable")))
+    """How many minima, paths or cells have no number, by reason."""
     axes = [*AXES, "reason"]
-    lost = table.select(axes).filter(failed).group_by(axes).aggregate([])
-    return {str(count["values"]): count["counts"].as_py() for count in pc.value_counts(lost["reason"])}
+    return by_reason(without_number(table).select(axes).group_by(axes).aggregate([]))
+
+
+def without_number(table: pa.Table) -> pa.Table:
+    """The rows that say why they have no number; what is not applicable has none to lose."""
+    return table.filter(_failed(table))
+
+
+def with_number(table: pa.Table) -> pa.Table:
+    """All other rows."""
+    return table.filter(pc.invert(_failed(table)))
+
+
+def _failed(table: pa.Table):
+    reasons = table["reason"]
+    return pc.and_(pc.is_valid(reasons), pc.invert(pc.fill_null(pc.starts_with(reasons, NOT_APPLICABLE), False)))
+
+
+def by_reason(table: pa.Table) -> dict[str, int]:
+    """How many rows have each reason."""
+    return {str(count["values"]): count["counts"].as_py() for count in pc.value_counts(table["reason"])}
 
 
 def writing(schema: pa.Schema) -> dict[str, Any]:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 AXES = ("depth", "width", "activation", "skip", "rescaling", "weight_decay", "seed")
+NOT_APPLICABLE = "not applicable"  # how a reason begins that is no failure: there is no such number
+
+
+def not_applicable(why: str) -> str:
+    """The reason of a row for which what is asked is not defined; nothing failed."""
+    return f"{NOT_APPLICABLE}: {why}"
 
 
 @dataclass(frozen=True)

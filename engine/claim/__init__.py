@@ -62,12 +62,18 @@ class Claim:
     name: str
     sentence: str
     measure: str | None  # whose rows it speaks of; None: the sweep's own pairs
+    column: str | None  # the one of the measure's columns that it speaks of, where a row may lack one and have others
     control: str  # what was altered, the entry of the column `control`
     find: Callable[[pa.Table], Finding | None]  # None where the rows do not meet the claim's hypothesis
 
     def judge(self, table: pa.Table, tolerance: float) -> dict[str, Any]:
         """Predicted, measured and verdict on the claim's rows, and the verdict on its control's."""
-        finding = self._find(select(table, measure=self.measure, control=None))
+        rows = select(table, measure=self.measure, control=None)
+        if self.column:
+            lost = results.without_number(select(rows, **{self.column: None}))
+        else:
+            rows, lost = results.with_number(rows), results.without_number(rows)
+        finding = self._find(rows)
         control = self._find(select(table, control=self.control))
         return {
             "claim": self.sentence + (f" ({finding.over})" if finding and finding.over else ""),
@@ -79,24 +85,29 @@ class Claim:
             "control": verdict(control, tolerance),
             "control_measured": control and _number(control.measured),
             "altered": self.control,
+            "without_number": "; ".join(f"{n}: {why}" for why, n in results.by_reason(lost).items()) or None,
         }
 
     def _find(self, rows: pa.Table) -> Finding | None:
         return self.find(rows) if rows.num_rows else None
 
 
-def claim(sentence: str, *, control: str, measure: str | None = None) -> Callable[[Callable], Claim]:
+def claim(
+    sentence: str, *, control: str, measure: str | None = None, column: str | None = None
+) -> Callable[[Callable], Claim]:
     """Make a claim of a function from rows to a ``Finding``; its name is the key of its tolerance.
 
     Args:
         sentence: what is claimed, beginning with its source ("Prop. 5.3: …").
         control: what was altered in the rows in which it must fail, as the column ``control`` has it.
         measure: the measure whose rows it speaks of; None for the sweep's own pairs.
+        column: the column it speaks of, where a row may have a number in one and lack another: ``find`` is given all
+            rows.  With None it is given those that have their numbers.
 
     Returns:
         A decorator.
     """
-    return lambda find: Claim(find.__name__, sentence, measure, control, find)
+    return lambda find: Claim(find.__name__, sentence, measure, column, control, find)
 
 
 def verdict(finding: Finding | None, tolerance: float) -> str:
@@ -125,7 +136,8 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         For each claim ``sweep``, ``name``, ``claim``, ``comparison``, ``predicted``, ``measured``, ``tolerance``,
-        ``verdict``, ``control``, ``control_measured``, ``altered`` and ``reason``, that of the tolerance.
+        ``verdict``, ``control``, ``control_measured``, ``altered``, ``without_number``, how many of the rows it speaks
+        of have none and why, null where all have one, and ``reason``, that of the tolerance.
     """
     directory = Path(directory)
     sweep = results.read_manifest(directory)["config"]["sweep"]

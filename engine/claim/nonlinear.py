@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.claim import at_least, claim, numbers, select
+from engine.claim import at_least, claim, numbers
 
 
 @claim(
@@ -31,7 +31,6 @@ def below_line(rows):
 
 
 def _share(rows, other):
-    rows = select(rows, reason=None)
     if not rows.num_rows:
         return None
     refitted, against = numbers(rows, "refitted_barrier", other)

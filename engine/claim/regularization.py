@@ -57,11 +57,11 @@ def minima_on_kinks_are_balanced(rows):
 )
 def no_rescaling_part(rows):
     """The largest part due to rescaling, over the whole barrier."""
-    rows = select(rows, decayed=True, reason=None)
+    rows = select(rows, decayed=True)
     part, permutation, rest = numbers(rows, "rescaling_part", "permutation_part", "rest")
     return at_most(0.0, np.max(np.abs(part) / (part + permutation + rest))) if rows.num_rows else None
 
 
 def _balance(rows):
-    rows = select(rows, decayed=True, reason=None)
+    rows = select(rows, decayed=True)
     return at_most(0.0, numbers(rows, "balance")[0].max()) if rows.num_rows else None

@@ -22,6 +22,7 @@ DRAWN = "counts drawn at random"
 @claim(
     "Prop. 4.3: of scalars in three layers the minimum has 4 components without a skip and 3 with one",
     measure="residual",
+    column="components",
     control=NO_SKIP,
 )
 def scalars(rows):
@@ -33,6 +34,7 @@ def scalars(rows):
 @claim(
     "Prop. 4.3 carried on: of wider layers, again three, it has 4 components without a skip and 2 with one",
     measure="residual",
+    column="components",
     control=NO_SKIP,
 )
 def wider(rows):
@@ -45,6 +47,7 @@ def wider(rows):
     "Prop. 4.3 carried on: of four scalar layers it has 8 components without skips and 5 or 4 with two of them, as the "
     "best map is positive or negative",
     measure="residual",
+    column="components",
     control=NO_SKIP,
 )
 def four_layers(rows):
@@ -56,6 +59,7 @@ def four_layers(rows):
 @claim(
     "Open Question 1, hypothesis: of networks with equal depth and width those with more components take more steps",
     measure="residual",
+    column="steps",
     control=DRAWN,
 )
 def more_steps(rows):
@@ -66,6 +70,7 @@ def more_steps(rows):
 @claim(
     "Open Question 1, hypothesis: of networks with equal depth and width those with more components generalise worse",
     measure="residual",
+    column="gap",
     control=DRAWN,
 )
 def wider_gap(rows):

@@ -11,13 +11,17 @@ A member is a module with ``COLUMNS``, the pyarrow type of each column it fills,
     what was altered so that a claim must fail (``engine.claim``): such rows are for that alone, ``engine.load`` leaves
     them out.
 
+``of_found(study)``
+    The same about the minima, where the study holds one or more of them and those alone that were found: the others
+    are rows with their reason already.
+
 A value that could not be computed is None, and the row's ``reason`` says why; it is never a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +43,22 @@ class Study:
     found: Found
     symmetries: Mapping[str, Any]  # groups of the network by name
     config: Any
+
+    def without_lost(self) -> Study:
+        """The same with those minima alone that were found."""
+        if not any(self.found.reasons):
+            return self
+        sound = [i for i, reason in enumerate(self.found.reasons) if reason is None]
+        block = replace(self.block, minima=tuple(self.block.minima[i] for i in sound))
+        return replace(self, block=block, found=self.found.take(sound))
+
+    def lost(self) -> list[dict[str, Any]]:
+        """A row for each of the others."""
+        return [
+            minimum.axes | {"split": "train", "reason": reason}
+            for minimum, reason in zip(self.block.minima, self.found.reasons, strict=True)
+            if reason
+        ]
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,12 @@ class Config:
                 raise ValueError(f"measure.components.{option}={getattr(self, option)}, expected at least 1")
 
 
-def of_block(study):
+def of_found(study):
     """Rows of minima and of pairs, on the sweep's data and on iris."""
     architecture = study.block.architecture
     if study.symmetries["linear"].reason or study.network.bias:
         return []
-    rows = _rows(study, study.network, study.data, study.found.weights, study.config.data.name)
+    rows = _rows(study, study.config.data.name)
     iris = _iris().to(study.data.train.x.device, torch.float64)
     widths = (4, *[architecture.width] * (architecture.depth - 1), 3)
     network = replace(study.network, widths=widths)
@@ -73,7 +73,9 @@ def of_block(study):
         for minimum in study.block.minima
     ]
     found = study.config.minima.find(network, study.block, iris, generators, study.symmetries)
-    return rows + _rows(study, network, iris, found.weights, "iris")
+    flowers = replace(study, network=network, data=iris, found=found)
+    rows += [row | {"data": "iris"} for row in flowers.lost()]
+    return rows + _rows(flowers.without_lost(), "iris")
 
 
 def _iris() -> Data:
@@ -82,24 +84,32 @@ def _iris() -> Data:
     return Data(Split(torch.from_numpy(x), classes), None, 3)
 
 
-def _rows(study, network, data, weights, name):
-    options, split = study.config.measure.components, data.train
-    flat = torch.cat([layer.flatten(1) for layer in weights.layers], dim=1).double()
-    # training leaves the last digits; what did not come near a minimum is left out
+def _rows(study, name):
+    network, options, split = study.network, study.config.measure.components, study.data.train
+    axes, shared = [minimum.axes for minimum in study.block.minima], {"data": name, "split": "train"}
+    if not axes:
+        return []
+    flat = torch.cat([layer.flatten(1) for layer in study.found.weights.layers], dim=1).double()
+    # training leaves the last digits
     level, w, kept = draw.polish(LevelSet.of(network, split.x, split.y), flat)
     minima, stack = [study.block.minima[i] for i in kept], level.stack(w)
     drawn = seed_of(what="join", sweep_seed=study.config.seed, data=name, **vars(study.block.architecture))
     generator = torch.Generator().manual_seed(drawn)
     component = search(level, w, SHARE * level.scale, options.attempts, generator, UNAWARE).group().tolist()
     labels = label(network, stack, split)
-    shared = {"data": name, "labels": 2 ** len(labels[0]), "split": "train"}
+    shared["labels"] = 2 ** len(labels[0])
     rows = [
+        at | {"data": name, "split": "train", "reason": "no minimum: others have less loss"}
+        for i, at in enumerate(axes)
+        if i not in kept
+    ]
+    rows += [
         minimum.axes | shared | {"label": _word(labels[i]), "component": component[i]}
         for i, minimum in enumerate(minima)
     ]
     rows += [
-        study.block.minima[i].axes | shared | {"label": _word(signs), "control": COPIES}
-        for i, signs in enumerate(_copies(study, network, stack[:1], split))
+        axes[i] | shared | {"label": _word(signs), "control": COPIES}
+        for i, signs in enumerate(_copies(study, stack[:1]))
     ]
     chosen = list(itertools.combinations(range(len(minima)), 2))
     rolled = labels[1:] + labels[:1]
@@ -114,23 +124,23 @@ def _rows(study, network, data, weights, name):
             for (i, j), row in pairs.items()
         ]
     if len(set(network.widths)) == 1 and len(split.x) == network.widths[0]:
-        rows += _curves(study, network, split, stack, labels, pairs)
+        rows += _curves(study, stack, labels, pairs)
     return rows
 
 
-def _copies(study, network, first, split):
+def _copies(study, first):
     """Labels of as many images of a minimum as the block has minima."""
-    group = members("symmetry")["linear"].Group(network)
+    group = members("symmetry")["linear"].Group(study.network)
     generator = torch.Generator().manual_seed(seed_of(what="copies", sweep_seed=study.config.seed))
     count = len(study.block.minima)
     g = tuple(torch.cat(parts) for parts in zip(*(group.random(generator) for _ in range(count)), strict=True))
     images = group.act(group.compose(g, g), first.map(lambda p: p.expand(count, *p.shape[1:])))
-    return label(network, images, split)
+    return label(study.network, images, study.data.train)
 
 
-def _curves(study, network, split, stack, labels, pairs):
+def _curves(study, stack, labels, pairs):
     """Rows of the explicit curves between minima of one label, and of learned ones between those of any."""
-    options, rows = study.config.measure.components, []
+    network, split, options, rows = study.network, study.data.train, study.config.measure.components, []
     zero = split.y.square().sum()
     least = float(torch.linalg.svdvals(split.y)[-1] ** 2 / zero)
     alike = [(i, j) for i, j in pairs if labels[i] == labels[j]]
@@ -146,7 +156,7 @@ def _curves(study, network, split, stack, labels, pairs):
         return path.loss(split, t, ("sse",))[0].amax(1) / zero
 
     if alike:
-        ends = between(alike, members("symmetry")["linear"].Group(network))
+        ends = between(alike, members("symmetry")["linear"].Group(study.network))
         curve, line = (members("path")[name].Path(network, ends) for name in ("symmetry", "linear"))
         polar, straight = (highest(path, study.config.sweep.points).tolist() for path in (curve, line))
         for k, pair in enumerate(alike):

@@ -53,7 +53,7 @@ class Config:
             raise ValueError("measure.curvature: curve_points and chord_points, expected at least 3 and 1")
 
 
-def of_block(study):
+def of_found(study):
     """For each minimum and norm one row and those of two controls; linear networks by GL, others by rescaling."""
     groups = [study.symmetries[name] for name in ("linear", "rescaling") if study.symmetries[name].reason is None]
     if not groups:

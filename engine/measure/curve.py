@@ -52,7 +52,7 @@ class Config:
             raise ValueError(f"measure.curve.conditions={self.conditions}, expected numbers from 1")
 
 
-def of_block(study):
+def of_found(study):
     """For each minimum one row per kind of element, one without the action on the last layer, one with other labels."""
     group = study.symmetries["linear"]
     if group.reason or study.network.bias:  # with biases components have no such names

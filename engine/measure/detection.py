@@ -53,7 +53,7 @@ class Config:
             raise ValueError("measure.detection: planted and unrelated, expected at least 1")
 
 
-def of_block(study):
+def of_found(study):
     """Rows of every pair; unrelated ones once more as the control of each claim."""
     if not family(study.symmetries):
         return []

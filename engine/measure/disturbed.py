@@ -13,7 +13,7 @@ COLUMNS: dict = {}
 ALTERED = "one weight of the second end changed by one part in a hundred"
 
 
-def of_block(study):
+def of_found(study):
     """The rows that the layer-wise rescaled pairs would have, at each block's largest factor."""
     group = study.symmetries["rescaling"]
     if group.reason:

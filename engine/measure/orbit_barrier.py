@@ -43,7 +43,7 @@ class Config:
             raise ValueError(f"measure.orbit_barrier.tries={self.tries}, expected at least 1")
 
 
-def of_block(study):
+def of_found(study):
     """For each minimum and radius one row per group, and the same as control of the claim about the other kind."""
     options, symmetries = study.config.measure.orbit_barrier, study.symmetries
     flowing = next((name for name in ("linear", "rescaling") if symmetries[name].reason is None), None)

@@ -20,7 +20,7 @@ COLUMNS = {
 UNDECAYED = "no weight decay"
 
 
-def of_block(study):
+def of_found(study):
     """One row per pair of independent minima, for those without decay a second one as control."""
     group, sweep, names = study.symmetries["rescaling"], study.config.sweep, (study.network.loss_name,)
     chosen = pairs.enumerate_pairs(study.block, "independent")
@@ -49,7 +49,6 @@ def of_block(study):
             "orbit_spread": log,
             "balance": max(balance[pair.a], balance[pair.b]),
             "decayed": minimum.weight_decay > 0,
-            "reason": study.found.reasons[pair.a] or study.found.reasons[pair.b],
         }
         rows.append(row)
         if minimum.weight_decay == 0:

@@ -24,13 +24,13 @@ LINE = "the straight line in place of the curve"
 PERMUTED = "the second minimum permuted"
 
 
-def of_block(study):
+def of_found(study):
     """A row for each pair of the block's minima, and its controls."""
     group, permutation = study.symmetries["linear"], study.symmetries["permutation"]
     network, split, minima = study.network, study.data.train, study.block.minima
-    if group.reason:
-        return []
     chosen = list(itertools.combinations(range(len(minima)), 2))
+    if group.reason or not chosen:
+        return []
     first, second = (torch.tensor(ends) for ends in zip(*chosen, strict=True))
     a, b = study.found.weights[first], study.found.weights[second]
     best = permutation.act(permutation.align(a, b), b)

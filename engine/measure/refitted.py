@@ -44,7 +44,7 @@ class Config:
             raise ValueError("measure.refitted: steps, points and learning_rate, expected numbers above 0")
 
 
-def of_block(study):
+def of_found(study):
     """One row per pair of independent minima, the second moved near the first, and one with the chord's last layer."""
     network, options, x = study.network, study.config.measure.refitted, study.data.train.x
     chosen = pairs.enumerate_pairs(study.block, "independent")
@@ -77,7 +77,6 @@ def of_block(study):
             "refitted_barrier": barrier[k],
             "bezier_multiplications": float(options.steps * plain),
             "refitted_multiplications": float(steps * refit),
-            "reason": study.found.reasons[pair.a] or study.found.reasons[pair.b],
         }
         rows += [row, row | {"refitted_barrier": control[k], "control": CHORD}]
     return rows

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,3 +31,9 @@ class Found:
     steps: Tensor  # (P,) int64 training steps taken
     reached: Tensor  # (P,) bool: the gradient norm is within the tolerance asked for
     reasons: list[str | None]  # why a minimum is unusable, or None
+
+    def take(self, index: list[int]) -> Found:
+        """Some of them."""
+        at = torch.tensor(index, dtype=torch.int64)
+        reasons = [self.reasons[i] for i in index]
+        return Found(self.weights[at], self.grad_norm[at], self.steps[at], self.reached[at], reasons)

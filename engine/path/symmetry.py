@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.path import Curve
+from engine.types import not_applicable
 
 
 class Path(Curve):
@@ -14,13 +15,14 @@ class Path(Curve):
         super().__init__(network, pairs)
         self.direction = ()
         if pairs.group is None:
-            self.reasons = ["not applicable: no symmetry relates the two minima"] * len(pairs)
+            self.reasons = [not_applicable("no symmetry relates the two minima")] * len(pairs)
             return
         found = pairs.group.log(pairs.element)
         if found is None:
-            self.reasons = ["not applicable: the symmetry group is discrete: it has no curves"] * len(pairs)
+            self.reasons = [not_applicable("the symmetry group is discrete: it has no curves")] * len(pairs)
         else:
-            self.direction, self.reasons = found
+            self.direction, reasons = found
+            self.reasons = [reason and not_applicable(reason) for reason in reasons]
 
     def points(self, t):
         """The stack with batch ``(K, T)`` at ``t`` ``(K, T)``."""

@@ -90,7 +90,7 @@ def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
             [
                 "",
                 f"predicted {prediction(claim)}, measured {measured}, tolerance {tolerance}; "
-                f"control: {claim.get('control')}, {control}",
+                f"control: {claim.get('control')}, {control}{missing(claim)}",
             ],
         ]
     return [Table("Claims", ["verdict", "claim"], told, lines=len(told))]
@@ -101,6 +101,11 @@ def prediction(claim: Mapping[str, Any]) -> str:
     sign, number = claim.get("comparison") or "=", words(claim.get("predicted"))
     # an error of at most 0 is an error of 0
     return number if sign == "=" or (sign, number) == ("≤", "0") else f"{sign} {number}"
+
+
+def missing(claim: Mapping[str, Any]) -> str:
+    """How many of a claim's rows have no number, and why; empty where all have one."""
+    return f"; rows without a number: {claim['without_number']}" if claim.get("without_number") else ""
 
 
 def words(value: Any) -> str:

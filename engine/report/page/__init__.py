@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from engine.report.chart import TONES, Chart, Series
 from engine.report.select import scalars
-from engine.report.summary import Table, prediction, words
+from engine.report.summary import Table, missing, prediction, words
 from engine.results import BASE_COLUMNS, flatten
 
 POINTS = 80_000  # of a figure, and
@@ -108,7 +108,9 @@ def _claims(claims: Iterable[Mapping[str, Any]], parts: Sequence[str]) -> str:
         if claim.get("reason"):
             told[-1] += f" ({claim['reason']})"
         altered = f" ({claim['altered']})" if claim.get("altered") else ""
-        told.append(f"control{altered}: {claim.get('control')}, measured {words(claim.get('control_measured'))}")
+        told.append(
+            f"control{altered}: {claim.get('control')}, measured {words(claim.get('control_measured'))}{missing(claim)}"
+        )
         made.append(
             f'<div class="claim"><p class="verdict {VERDICTS.get(verdict, "unsure")}">{escape(verdict)}</p>'
             f'<p>{escape(str(claim.get("claim")))}</p><p class="numbers">{escape("; ".join(told))}</p></div>'
