@@ -194,3 +194,19 @@ def add_losses(sums, state, label, counts, SQUARED: tl.constexpr, CROSS: tl.cons
         missed = tl.where(nan > 0, float("nan"), (first != label).to(wrong.dtype))
         wrong += tl.where(counts, missed, 0.0)
     return squared, cross, wrong
+
+
+@triton.jit
+def output_slopes(z, wanted, state, squared, crossed, SQUARED: tl.constexpr, CROSS: tl.constexpr):
+    """Gradients by a tile of outputs of ``squared`` times their squared errors and ``crossed`` times cross entropies.
+
+    ``wanted`` are the targets of both, ``state`` that of the rows once all outputs were seen.
+    """
+    _, best, _, total, _, _ = state
+    slopes = tl.zeros(z.shape, z.dtype)
+    if SQUARED:
+        slopes += 2 * squared * (z - wanted)
+    if CROSS:
+        base = tl.where(best == float("-inf"), 0.0, best)
+        slopes += crossed * (tl.exp(z - base[:, None]) / total[:, None] - wanted)
+    return slopes

@@ -1,7 +1,4 @@
-"""The triangular factor of data on a GPU, for squared losses of linear networks without biases (``factor.py``).
-
-There is no column of ones: a kernel adds biases as they are, not as many times as a row of the factor says.
-"""
+"""The triangular factor of data on a GPU, for squared losses of linear networks (``factor.py``)."""
 
 from __future__ import annotations
 
@@ -18,8 +15,11 @@ REDUCTION = 4  # samples for each row of the factor from which on it is taken
 _FACTORS = WeakIdKeyDictionary()  # of ``x``: of which ``y``, both versions, outputs, and the factor
 
 
-def factor(x: Tensor, y: Tensor, outputs: int, activation: str, losses: Sequence[str]) -> tuple[Tensor, Tensor] | None:
-    """Rows that take the place of the samples: ``(R, d_0)`` and ``(R, d_l)``, ``R <= d_0 + d_l``.
+Rows = tuple[Tensor, Tensor, Tensor]  # of x (R, d_0), of the ones that biases are multiplied with (R,), of y (R, d_l)
+
+
+def factor(x: Tensor, y: Tensor, outputs: int, activation: str, losses: Sequence[str]) -> Rows | None:
+    """The at most ``d_0 + 1 + d_l`` rows that take the place of the samples.
 
     Made once for each pair of tensors, and again only after one was written to.
 
@@ -33,7 +33,7 @@ def factor(x: Tensor, y: Tensor, outputs: int, activation: str, losses: Sequence
     Returns:
         None where there are none, where they would save little, and for data that are not finite.
     """
-    if activation != "linear" or set(losses) & set(LABEL_LOSSES) or x.shape[0] < REDUCTION * (x.shape[1] + outputs):
+    if activation != "linear" or set(losses) & set(LABEL_LOSSES) or x.shape[0] < REDUCTION * (x.shape[1] + 1 + outputs):
         return None
     if x.is_inference() or y.is_inference():  # they have no versions
         return _factor(x, y, outputs)
@@ -44,10 +44,11 @@ def factor(x: Tensor, y: Tensor, outputs: int, activation: str, losses: Sequence
     return known[2]
 
 
-def _factor(x: Tensor, y: Tensor, outputs: int) -> tuple[Tensor, Tensor] | None:
-    targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs)
-    together = torch.cat([x.double(), targets.double()], dim=1)
+def _factor(x: Tensor, y: Tensor, outputs: int) -> Rows | None:
+    targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y.long(), outputs)
+    together = torch.cat([x.double(), x.new_ones(len(x), 1, dtype=torch.float64), targets.double()], dim=1)
     if not together.isfinite().all():
         return None
     rows = torch.linalg.qr(together, mode="r").R.to(x.dtype)
-    return rows[:, : x.shape[1]].contiguous(), rows[:, x.shape[1] :].contiguous()
+    x, ones, y = (part.contiguous() for part in rows.split([x.shape[1], 1, outputs], dim=1))
+    return x, ones[:, 0], y

@@ -1,11 +1,11 @@
 """Fused losses of narrow networks: one program takes blocks of samples through all layers of one network.
 
-Sizes: ``N`` samples, ``P`` pairs, ``T`` points, an item is a (pair, point); ``BN`` samples of a block, ``H`` the widest
-hidden layer and ``CP`` classes of a tile, both padded, ``BK`` inputs of a tile.
+Sizes as in ``gpu_network``; ``BN`` samples of a block, ``H`` the widest hidden layer and ``CP`` classes of a tile, both
+padded, ``BK`` inputs of a tile.
 
 The activations of a block, ``(BN, H)``, stay in registers.  Weights are read by every block anew, interpolated as they
 come: hoisting them out of the loop over blocks, or loading them ahead, is what spills, so both are switched off.
-Layers are a run-time loop over a table of addresses: one compilation serves every depth, and nothing is packed.
+Layers are a run-time loop over their table.
 """
 
 from __future__ import annotations
@@ -14,71 +14,11 @@ import triton
 import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
-
-# What the table says of a layer: addresses of its weights and biases at both ends (or all points, and 0), inputs,
-# outputs, and where `gpu_tiled` keeps its interpolated weights.
-FIELDS = tl.constexpr(7)
+from .gpu_network import add_bias, labels_of, mixed, ones_of, place, rows, size, wanted_of, weights
 
 
 @triton.jit
-def mixed(a, b, offset, mask, t, LINE: tl.constexpr, MASKED: tl.constexpr, ACC: tl.constexpr):
-    """``(1 - t) a + t b`` of the reference, rounding included up to one fused operation, or ``a`` alone."""
-    if MASKED:
-        w = tl.load(a + offset, mask, other=0.0).to(ACC)
-        if LINE:
-            w = (1 - t) * w + t * tl.load(b + offset, mask, other=0.0).to(ACC)
-    else:
-        w = tl.load(a + offset).to(ACC)
-        if LINE:
-            w = (1 - t) * w + t * tl.load(b + offset).to(ACC)
-    return w
-
-
-@triton.jit
-def size(table, layer, field: tl.constexpr):
-    """A layer's inputs or outputs."""
-    return tl.load(table + layer * FIELDS + field).to(tl.int32)
-
-
-@triton.jit
-def pointer(table, layer, field, DT: tl.constexpr):
-    """Where a layer's weights or biases begin."""
-    return tl.multiple_of(tl.load(table + layer * FIELDS + field).to(tl.pointer_type(DT)), 16)
-
-
-@triton.jit
-def bias(table, layer, item, out, column, t, BIASED: tl.constexpr, LINE: tl.constexpr, DT: tl.constexpr,
-          ACC: tl.constexpr):  # fmt: skip
-    """Biases of a layer at ``column``, 0 from ``out`` on."""
-    if BIASED:
-        a, b = pointer(table, layer, 2, DT) + item * out, pointer(table, layer, 3, DT) + item * out
-        return mixed(a, b, column, column < out, t, LINE, True, ACC)
-    else:
-        return tl.zeros(column.shape, ACC)
-
-
-@triton.jit
-def weights(table, layer, item, into, out, row, column, t, LINE: tl.constexpr, MASKED: tl.constexpr, DT: tl.constexpr,
-             ACC: tl.constexpr):  # fmt: skip
-    """Transposed tile of a layer's weights: inputs ``column`` by outputs ``row``."""
-    start = item * out * into
-    a, b = pointer(table, layer, 0, DT) + start, pointer(table, layer, 1, DT) + start
-    offset = row[:, None] * into + column[None, :]
-    mask = (row[:, None] < out) & (column[None, :] < into)
-    return tl.trans(mixed(a, b, offset, mask, t, LINE, MASKED, ACC).to(DT))
-
-
-@triton.jit
-def rows(x, row, left, column, width, MASKED: tl.constexpr):
-    """Rows of ``x`` ``(…, width)``; 0 from row ``left`` on."""
-    mask = row[:, None] < left
-    if MASKED:
-        mask = mask & (column[None, :] < width)
-    return tl.load(x + row[:, None] * width + column[None, :], mask, other=0.0)
-
-
-@triton.jit
-def hidden_layers(table_ptr, x, a, b, kept, left, of, t, skip, layers, H: tl.constexpr, BK: tl.constexpr,
+def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: tl.constexpr, BK: tl.constexpr,
                   BN: tl.constexpr, ACTIVATION: tl.constexpr, LINE: tl.constexpr, BIASED: tl.constexpr,
                   ENDS: tl.constexpr, SKIP: tl.constexpr, MASKED: tl.constexpr, KEEP: tl.constexpr,
                   PRECISION: tl.constexpr, DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
@@ -99,8 +39,8 @@ def hidden_layers(table_ptr, x, a, b, kept, left, of, t, skip, layers, H: tl.con
         z = tl.zeros((BN, H), ACC)
         for k in tl.range(0, inputs, BK, num_stages=1):
             w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, LINE, MASKED, DT, ACC)
-            z = product_add(rows(x, rn, left, k + rk, inputs, MASKED), w, z, PRECISION)
-        z += bias(table_ptr, 0, of, width, rh, t, BIASED, LINE, DT, ACC)[None, :]
+            z = product_add(rows(x, rn, left, k + rk, inputs, MASKED), tl.trans(w), z, PRECISION)
+        z = add_bias(z, table_ptr, 0, of, width, rh, ones, t, BIASED, LINE, DT, ACC)
     if KEEP:
         tl.store(kept + tile, z)
     h = activate(z, ACTIVATION)
@@ -118,8 +58,8 @@ def hidden_layers(table_ptr, x, a, b, kept, left, of, t, skip, layers, H: tl.con
             into = H
             out = H
         w = weights(table_ptr, layer, of, into, out, rh, rh, t, LINE, MASKED, DT, ACC)
-        z = product_add(h, w, tl.zeros((BN, H), ACC), PRECISION)
-        z += bias(table_ptr, layer, of, out, rh, t, BIASED, LINE, DT, ACC)[None, :]
+        z = product_add(h, tl.trans(w), tl.zeros((BN, H), ACC), PRECISION)
+        z = add_bias(z, table_ptr, layer, of, out, rh, ones, t, BIASED, LINE, DT, ACC)
         if SKIP:
             z = tl.where((layer % 2 == 1) & (before == out), z + skip * source.to(ACC), z)
             source = tl.where(layer % 2 == 0, h, source)
@@ -155,6 +95,7 @@ def store_sums(sums_ptr, sums, share, shares, item, items, SQUARED: tl.constexpr
 def layers_kernel(
     table_ptr,  # (layers, FIELDS) int64
     x_ptr,  # (N, d_0)
+    ones_ptr,  # (N,) what biases are multiplied with, or None for 1
     y_ptr,  # (N, C), or (N,) int64 labels
     t_ptr,  # (T,) or (P, T)
     skip_ptr,  # (1,) float64
@@ -191,10 +132,8 @@ def layers_kernel(
     DT: tl.constexpr = x_ptr.dtype.element_ty
     item = item_first + tl.program_id(0).to(tl.int64)
     share = tl.program_id(1).to(tl.int64)
-    pair = item // points
-    t = tl.load(t_ptr + pair * t_stride + item % points).to(ACC) if LINE else tl.zeros((), ACC)
+    pair, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
     skip = tl.load(skip_ptr).to(ACC)
-    of = pair if LINE else item  # what the weights are stored by
     inputs = size(table_ptr, 0, 4)
     classes = size(table_ptr, layers - 1, 5)
     rn = tl.arange(0, BN)
@@ -207,18 +146,17 @@ def layers_kernel(
         start = block * BN
         left = (samples - start).to(tl.int32)
         x = x_ptr + start * inputs
+        ones = ones_of(ones_ptr, start, rn, left, ACC)
         h = tl.zeros((BN, H), DT)
         source = tl.zeros((BN, H), DT)
         if not SINGLE:
             a = ends_ptr + ((pair - pair_first) * 2 * samples + start) * H if ENDS else ends_ptr
             b = a + samples.to(tl.int64) * H if ENDS else ends_ptr
             h, source = hidden_layers(
-                table_ptr, x, a, b, x_ptr, left, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED, ENDS, SKIP,
-                MASKED, False, PRECISION, DT, ACC,
+                table_ptr, x, a, b, x_ptr, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED, ENDS,
+                SKIP, MASKED, False, PRECISION, DT, ACC,
             )  # fmt: skip
-        label = tl.zeros((BN,), tl.int64)
-        if LABELS:
-            label = tl.load(y_ptr + start + rn, rn < left, other=0)
+        label = labels_of(y_ptr, start, rn, left, LABELS)
         state = no_outputs(BN, ACC)
         for c in tl.range(0, classes, CP, num_stages=1):
             column = c + rc
@@ -227,20 +165,17 @@ def layers_kernel(
                 for k in tl.range(0, inputs, BK, num_stages=1):
                     a = rows(x, rn, left, k + rk, inputs, True)
                     v = weights(table_ptr, 0, of, inputs, classes, column, k + rk, t, LINE, True, DT, ACC)
-                    f = product_add(a, v, f, PRECISION)
+                    f = product_add(a, tl.trans(v), f, PRECISION)
             else:
                 into = size(table_ptr, layers - 1, 4)
                 v = weights(table_ptr, layers - 1, of, into, classes, column, rh, t, LINE, True, DT, ACC)
-                f = product_add(h, v, tl.zeros((BN, CP), ACC), PRECISION)
-            f += bias(table_ptr, layers - 1, of, classes, column, t, BIASED, LINE, DT, ACC)[None, :]
+                f = product_add(h, tl.trans(v), tl.zeros((BN, CP), ACC), PRECISION)
+            f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, LINE, DT, ACC)
             if SKIP_LAST:
                 f += skip * source.to(ACC)
-            target = zero[:, None]
+            wanted = zero[:, None]
             if SQUARED:
-                if LABELS:
-                    target = (column[None, :] == label[:, None]).to(ACC)
-                else:
-                    target = rows(y_ptr + start * classes, rn, left, column, classes, True).to(ACC)
-            state = see_outputs(f, column, label, target, classes, state, SQUARED, CROSS, ERROR)
+                wanted = wanted_of(y_ptr, start, rn, left, column, label, classes, LABELS, ACC)
+            state = see_outputs(f, column, label, wanted, classes, state, SQUARED, CROSS, ERROR)
         sums = add_losses(sums, state, label, rn < left, SQUARED, CROSS, ERROR)
     store_sums(sums_ptr, sums, share, tl.num_programs(1), item, items, SQUARED, CROSS, ERROR)

@@ -1,215 +1,88 @@
-"""Gradients of path losses by the weights of narrow networks: forwards as ``gpu_layers``, then back layer by layer.
+"""Gradients of path losses on a GPU: the functions, some items at a time.
 
-One program takes all samples of one item, block by block, and adds to the item's gradients in order: no two programs
-write to the same place, and the same call gives the same bits.  Between the passes over a block its pre-activations
-``(layers - 1, BN, H)`` are kept in a scratch of the program's own, which stays in L2.
+An item's gradient by its weights is theirs in size, so a line's points are added up part by part: beyond inputs and
+outputs there is scratch of one size alone, in thirds: gradients, what becomes of them, and what their kernels keep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
 from ..spec import Launch
-from ..triton_ops import activate, bend, product_add
+from . import gpu_layers_slopes, gpu_tiled_slopes
 from .blocks import scale
-from .gpu_layers import bias, hidden_layers, mixed, pointer, rows, size, weights
-from .gpu_task import SCRATCH, TL, Task, constant
+from .gpu_task import SCRATCH, Task
 
-# Samples of a block and warps, as ``gpu_task.LAYERS`` has them; what is missing is left to PyTorch.
-SLOPES = {
-    "tf32x3": {16: (64, 4), 32: (64, 8), 64: (32, 8)},
-    "ieee": {16: (64, 4), 32: (32, 8)},
-    "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 8)},
-    "float64": {16: (64, 4), 32: (64, 8), 64: (64, 8)},
-    "half": {},
-}
+Slopes = list[tuple[Tensor, Tensor | None]]  # by weights (items, d_{i+1}, d_i) and biases (items, d_{i+1}) of a layer
 
 
-@triton.jit
-def _add(at, offset, mask, value):
-    tl.store(at + offset, tl.load(at + offset, mask, other=0.0) + value, mask)
+def curve_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients by weights and biases, from those by the losses ``(P, T)``."""
+    factors, items = _factors(task, upstream), task.pairs * task.points
+    found = room(task, items, task.x.dtype)
+    if task.x.dtype == task.sum_dtype:
+        _add(task, found, factors, 0)
+    else:
+        together = max(1, SCRATCH // 3 // _size(task))
+        for first in range(0, items, together):
+            part = room(task, min(together, items - first), task.sum_dtype)
+            _add(task, part, factors, first)
+            for mine, theirs in zip(_flat(part), _flat(found), strict=True):
+                theirs[first : first + together] = mine
+    return [slope.unflatten(0, (task.pairs, task.points)) for slope in _flat(found)]
 
 
-@triton.jit
-def _add_slopes(slopes_ptr, layer, local, into, out, row, column, dz, a, BIASED: tl.constexpr, PRECISION: tl.constexpr,
-                DT: tl.constexpr):  # fmt: skip
-    """Add to an item's gradients by outputs ``row`` and inputs ``column`` of a layer."""
-    w = tl.multiple_of(tl.load(slopes_ptr + layer * 2).to(tl.pointer_type(DT)), 16) + local * out * into
-    offset, mask = row[:, None] * into + column[None, :], (row[:, None] < out) & (column[None, :] < into)
-    zero = tl.zeros((dz.shape[1], a.shape[1]), dz.dtype)
-    _add(w, offset, mask, product_add(tl.trans(dz.to(DT)), a, zero, PRECISION).to(DT))
+def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients by ``t``, weights and biases of lines, from those by the losses."""
+    factors, points = _factors(task, upstream), task.points
+    ends = [*zip(task.weights, task.weights_b, strict=True), *zip(task.biases or (), task.biases_b or (), strict=True)]
+    found = [[torch.zeros_like(end) for end in both] for both in ends]
+    t = task.t.expand(task.pairs, points)
+    slopes_t = torch.zeros_like(t, memory_format=torch.contiguous_format)
+    together = max(1, SCRATCH // 3 // _size(task))
+    pairs_here, points_here = max(1, together // max(1, points)), max(1, min(points, together))
+    for pair in range(0, task.pairs, pairs_here):
+        pairs = slice(pair, min(pair + pairs_here, task.pairs))
+        sums = [[torch.zeros_like(end[pairs], dtype=task.sum_dtype) for end in both] for both in ends]
+        for point in range(0, points, points_here):
+            part = slice(point, min(point + points_here, points))
+            shape = (pairs.stop - pair, part.stop - point)
+            slopes = room(task, shape[0] * shape[1], task.sum_dtype)
+            _add(task, slopes, factors, pair * points + point)
+            s = t[pairs, part, None].to(task.sum_dtype)
+            for slope, (a, b), (by_a, by_b) in zip(_flat(slopes), ends, sums, strict=True):
+                slope = slope.view(*shape, -1)
+                by_a += ((1 - s) * slope).sum(1).view_as(by_a)
+                by_b += (s * slope).sum(1).view_as(by_b)
+                along = (b[pairs].to(s.dtype) - a[pairs].to(s.dtype)).flatten(1)
+                slopes_t[pairs, part] += slope.mul_(along[:, None]).sum(2)
+        for whole, both in zip(found, sums, strict=True):
+            for mine, theirs in zip(whole, both, strict=True):
+                mine[pairs] = theirs
+    count = len(task.weights)
+    return [slopes_t, *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
 
 
-@triton.jit
-def _add_bias_slopes(slopes_ptr, layer, local, out, row, dz, DT: tl.constexpr):
-    b = tl.multiple_of(tl.load(slopes_ptr + layer * 2 + 1).to(tl.pointer_type(DT)), 16) + local * out
-    _add(b, row, row < out, tl.sum(dz, 0).to(DT))
+def launches(task: Task, slopes: Slopes, factors: Tensor, first: int) -> Iterator[Launch]:
+    """What adds the gradients of items ``first`` … to ``slopes``, in order."""
+    if len(slopes[0][0]) == 0:
+        return iter(())
+    if gpu_layers_slopes.fits(task):
+        return iter((gpu_layers_slopes.launch(task, slopes, factors, first),))
+    return gpu_tiled_slopes.launches(task, slopes, factors, first)
 
 
-@triton.jit
-def _back(table_ptr, layer, of, into, out, row, column, dz, t, LINE: tl.constexpr, PRECISION: tl.constexpr,
-          DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
-    """Gradients by what goes into a layer, from those by what comes out of it."""
-    start = of * out * into
-    a, b = pointer(table_ptr, layer, 0, DT) + start, pointer(table_ptr, layer, 1, DT) + start
-    mask = (row[:, None] < out) & (column[None, :] < into)
-    w = mixed(a, b, row[:, None] * into + column[None, :], mask, t, LINE, True, ACC).to(DT)
-    return product_add(dz.to(DT), w, tl.zeros((dz.shape[0], column.shape[0]), ACC), PRECISION)
-
-
-@triton.jit(do_not_specialize=["item_first", "items_here", "items", "points", "t_stride", "samples", "layers"])
-def slopes_kernel(
-    table_ptr,  # (layers, FIELDS) int64
-    slopes_ptr,  # (layers, 2) int64: addresses of gradients by weights and biases, (items_here, …), to be added to
-    x_ptr,  # (N, d_0)
-    y_ptr,  # (N, C), or (N,) int64 labels
-    t_ptr,  # (T,) or (P, T)
-    skip_ptr,  # (1,) float64
-    factors_ptr,  # (2, items): what the sums of squared errors and of cross entropies are multiplied with
-    kept_ptr,  # (programs, layers - 1, BN, H)
-    item_first,
-    items_here,
-    items,
-    points,
-    t_stride,
-    samples,
-    layers,
-    H: tl.constexpr,
-    CP: tl.constexpr,
-    BK: tl.constexpr,
-    BN: tl.constexpr,
-    ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
-    BIASED: tl.constexpr,
-    SKIP: tl.constexpr,
-    SKIP_LAST: tl.constexpr,
-    MASKED: tl.constexpr,
-    LABELS: tl.constexpr,
-    SQUARED: tl.constexpr,
-    CROSS: tl.constexpr,
-    PRECISION: tl.constexpr,
-    ACC: tl.constexpr,
-):
-    """Gradients of items ``item_first`` … of networks of two layers or more, whose classes are one tile."""
-    DT: tl.constexpr = x_ptr.dtype.element_ty
-    skip = tl.load(skip_ptr).to(ACC)
-    inputs = size(table_ptr, 0, 4)
-    width = size(table_ptr, 0, 5)
-    classes = size(table_ptr, layers - 1, 5)
-    rn = tl.arange(0, BN)
-    rh = tl.arange(0, H)
-    rk = tl.arange(0, BK)
-    rc = tl.arange(0, CP)
-    tile = rn[:, None] * H + rh[None, :]
-    kept = kept_ptr + tl.program_id(0).to(tl.int64) * (layers - 1) * BN * H
-    last = layers - 1
-    for work in tl.range(tl.program_id(0), items_here, tl.num_programs(0), num_stages=1):
-        local = work + tl.zeros((), tl.int64)
-        item = item_first + local
-        pair = item // points
-        of = pair if LINE else item
-        t = tl.load(t_ptr + pair * t_stride + item % points).to(ACC) if LINE else tl.zeros((), ACC)
-        squared = tl.load(factors_ptr + item)
-        crossed = tl.load(factors_ptr + items + item)
-        for block in tl.range(0, tl.cdiv(samples, BN), num_stages=1, disable_licm=True):
-            start = block * BN + tl.zeros((), tl.int64)
-            left = (samples - start).to(tl.int32)
-            x = x_ptr + start * inputs
-            a, source = hidden_layers(
-                table_ptr, x, x_ptr, x_ptr, kept, left, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED, False,
-                SKIP, MASKED, True, PRECISION, DT, ACC,
-            )  # fmt: skip
-            into = size(table_ptr, last, 4)
-            w = weights(table_ptr, last, of, into, classes, rc, rh, t, LINE, True, DT, ACC)
-            f = product_add(a, w, tl.zeros((BN, CP), ACC), PRECISION)
-            f += bias(table_ptr, last, of, classes, rc, t, BIASED, LINE, DT, ACC)[None, :]
-            if SKIP_LAST:
-                f += skip * source.to(ACC)
-            if LABELS:
-                label = tl.load(y_ptr + start + rn, rn < left, other=0)
-                wanted = (rc[None, :] == label[:, None]).to(ACC)
-            else:
-                wanted = rows(y_ptr + start * classes, rn, left, rc, classes, True).to(ACC)
-            df = tl.zeros((BN, CP), ACC)
-            if SQUARED:
-                df += 2 * squared * (f - wanted)
-            if CROSS:
-                g = tl.where(rc[None, :] < classes, f, float("-inf"))
-                g = tl.exp(g - tl.max(g, 1)[:, None])
-                df += crossed * (g / tl.sum(g, 1)[:, None] - wanted)
-            df = tl.where((rn[:, None] < left) & (rc[None, :] < classes), df, 0.0)
-            _add_slopes(slopes_ptr, last, local, into, classes, rc, rh, df, a, BIASED, PRECISION, DT)
-            if BIASED:
-                _add_bias_slopes(slopes_ptr, last, local, classes, rc, df, DT)
-            da = _back(table_ptr, last, of, into, classes, rc, rh, df, t, LINE, PRECISION, DT, ACC)
-            skipped = tl.zeros((BN, H), ACC)  # gradient by a source, that takes the way around the layer before
-            if SKIP_LAST:
-                skipped = skip * df
-            tl.debug_barrier()  # what `hidden_layers` stored is read by other threads
-            for back in tl.range(2, layers, num_stages=1):
-                layer = layers - back
-                into = size(table_ptr, layer, 4)
-                out = size(table_ptr, layer, 5)
-                z = tl.load(kept + layer * BN * H + tile)
-                dz = tl.where(rh[None, :] < out, da * bend(z, ACTIVATION), 0.0)
-                before = activate(tl.load(kept + (layer - 1) * BN * H + tile), ACTIVATION)
-                before = tl.where(rh[None, :] < into, before, 0.0).to(DT)
-                _add_slopes(slopes_ptr, layer, local, into, out, rh, rh, dz, before, BIASED, PRECISION, DT)
-                if BIASED:
-                    _add_bias_slopes(slopes_ptr, layer, local, out, rh, dz, DT)
-                da = _back(table_ptr, layer, of, into, out, rh, rh, dz, t, LINE, PRECISION, DT, ACC)
-                if SKIP:
-                    odd = layer % 2 == 1
-                    da = tl.where(odd, da, da + skipped)
-                    skipped = tl.where(odd & (size(table_ptr, layer - 1, 4) == out), skip * dz, 0.0)
-            dz = tl.where(rh[None, :] < width, da * bend(tl.load(kept + tile), ACTIVATION), 0.0)
-            if BIASED:
-                _add_bias_slopes(slopes_ptr, 0, local, width, rh, dz, DT)
-            for k in tl.range(0, inputs, BK, num_stages=1):
-                samples_of = rows(x, rn, left, k + rk, inputs, True)
-                _add_slopes(slopes_ptr, 0, local, inputs, width, rh, k + rk, dz, samples_of, BIASED, PRECISION, DT)
-            tl.debug_barrier()  # the next block stores what this one reads
-
-
-def has_slopes(task: Task) -> bool:
-    """Are there gradients by a kernel: of two layers or more that are held, and classes of one tile?"""
-    whole = task.widths[-1] <= task.classes and task.x.dtype in TL
-    return whole and not task.tiled and not task.single and task.plan.outputs in SLOPES[task.arithmetic]
-
-
-def launch(task: Task, slopes: Sequence[tuple[Tensor, Tensor | None]], factors: Tensor, first: int) -> Launch:
-    """Add gradients by weights and biases of items ``first`` … to ``slopes``.
-
-    Args:
-        task: what was evaluated.
-        slopes: layer by layer, ``(items here, d_{i+1}, d_i)`` and ``(items here, d_{i+1})``.
-        factors: ``(2, P T)``, what sums of squared errors and of cross entropies are multiplied with.
-        first: the item of the first gradient.
-    """
-    samples, warps = SLOPES[task.arithmetic][task.plan.outputs]
-    here, inner = len(slopes[0][0]), len(task.weights) - 1
-    one = inner * samples * task.plan.outputs * task.sum_dtype.itemsize
-    programs = max(1, min(here, 4 * task.gpu.processors, SCRATCH // 2 // one))
-    addresses = tuple(0 if s is None else s.data_ptr() for layer in slopes for s in layer)
-    arguments = task.arguments | {
-        "slopes_ptr": constant(addresses, torch.int64, task.x.device),
-        "factors_ptr": factors,
-        "kept_ptr": task.scratch(programs, inner, samples, task.plan.outputs, dtype=task.sum_dtype),
-        "item_first": first,
-        "items_here": here,
-    }
-    constants = task.constants | task.held | {"BN": samples}
-    return Launch(slopes_kernel, (programs,), arguments, constants, warps)
+def _add(task: Task, slopes: Slopes, factors: Tensor, first: int) -> None:
+    for launch in launches(task, slopes, factors, first):
+        launch()
 
 
 def _factors(task: Task, upstream: Sequence[Tensor]) -> Tensor:
-    """From gradients by the losses, ``(P, T)``."""
+    """What sums of squared errors and of cross entropies are multiplied with, ``(2, P T)``."""
     factors = torch.zeros(2, task.pairs * task.points, dtype=task.sum_dtype, device=task.x.device)
     for loss, slope in zip(task.losses, upstream, strict=True):
         if loss != "error_rate":
@@ -218,43 +91,19 @@ def _factors(task: Task, upstream: Sequence[Tensor]) -> Tensor:
     return factors
 
 
-def room(task: Task, items: int) -> list[tuple[Tensor, Tensor | None]]:
+def _size(task: Task) -> int:
+    """Bytes of the gradients of an item."""
+    return sum(out * (into + 1) for into, out in pairwise(task.widths)) * task.sum_dtype.itemsize
+
+
+def room(task: Task, items: int, dtype: torch.dtype) -> Slopes:
     """Zeros for the gradients of so many items."""
-    like = {"dtype": task.x.dtype, "device": task.x.device}
+    like = {"dtype": dtype, "device": task.x.device}
     weights = [torch.zeros(items, out, into, **like) for into, out in pairwise(task.widths)]
-    biases = weights if task.biases is None else [torch.zeros(items, out, **like) for out in task.widths[1:]]
-    return [(w, None if b is w else b) for w, b in zip(weights, biases, strict=True)]
+    biases = [None if task.biases is None else torch.zeros(items, out, **like) for out in task.widths[1:]]
+    return list(zip(weights, biases, strict=True))
 
 
-def curve_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients by weights and biases, from those by the losses ``(P, T)``."""
-    slopes = room(task, task.pairs * task.points)
-    if task.pairs * task.points:
-        launch(task, slopes, _factors(task, upstream), 0)()
-    layers = [layer for layer in zip(*slopes, strict=True) if layer[0] is not None]
-    return [slope.unflatten(0, (task.pairs, task.points)) for layer in layers for slope in layer]
-
-
-def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients by ``t``, weights and biases of lines, from those by the losses; some pairs at a time."""
-    factors, points = _factors(task, upstream), task.points
-    ends = [(a, b) for a, b in zip(task.weights, task.weights_b, strict=True)]
-    ends += list(zip(task.biases or (), task.biases_b or (), strict=True))
-    found = [[torch.zeros_like(end) for end in both] for both in ends]
-    t = task.t.expand(task.pairs, points)
-    slopes_t = torch.zeros(task.pairs, points, dtype=t.dtype, device=t.device)
-    size = points * sum(out * (into + 1) for into, out in pairwise(task.widths)) * task.x.element_size()
-    together = max(1, SCRATCH // 2 // size)
-    for pair in range(0, task.pairs if points else 0, together):
-        part = slice(pair, min(pair + together, task.pairs))
-        slopes = room(task, (part.stop - part.start) * points)
-        launch(task, slopes, factors, pair * points)()
-        layers = [s for layer in zip(*slopes, strict=True) if layer[0] is not None for s in layer]
-        for slope, (a, b), (by_a, by_b) in zip(layers, ends, found, strict=True):
-            slope = slope.unflatten(0, (-1, points)).flatten(2)
-            s = t[part, :, None]
-            by_a[part] = ((1 - s) * slope).sum(1).view_as(a[part])
-            by_b[part] = (s * slope).sum(1).view_as(b[part])
-            slopes_t[part] += (slope @ (b - a)[part].flatten(1)[:, :, None])[..., 0]
-    count = len(task.weights)
-    return [slopes_t, *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
+def _flat(slopes: Slopes) -> list[Tensor]:
+    """The gradients by all weights, then those by all biases."""
+    return [layer for layers in zip(*slopes, strict=True) for layer in layers if layer is not None]

@@ -26,7 +26,7 @@ PRODUCTS = {"3xtf32": "tf32x3", "ieee": "ieee", "tf32": "tf32"}  # what Triton c
 SUMS = {"mse": "SQUARED", "sse": "SQUARED", "cross_entropy": "CROSS", "error_rate": "ERROR"}  # what kernels keep
 SHARES = 8  # of the samples, at most: programs enough for a GPU at 25 points of one pair, few sums to keep
 SCRATCH = 60 << 20  # bytes of weights interpolated beforehand, buffers of activations, and ends of a layer, together
-TL = {torch.float32: tl.float32, torch.float64: tl.float64}
+TL = {torch.float64: tl.float64, torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Task:
     losses: Sequence[str]
     precision: str
     gpu: Gpu
-    rows_of: int | None = None  # samples, where ``x`` and ``y`` are rows of their triangular factor
+    rows_of: int | None = None  # samples, where ``x`` and ``y`` are rows of their triangular factor,
+    ones: Tensor | None = None  # (N,) and this is its column for the ones, which biases are multiplied with
 
     @cached_property
     def widths(self) -> list[int]:
@@ -140,10 +141,15 @@ class Task:
         """Of pre-activations and losses."""
         return torch.float64 if self.x.dtype == torch.float64 else torch.float32
 
+    def skips_to(self, layer: int) -> bool:
+        """Does a skip end at a layer's pre-activations, from what goes into the layer before?"""
+        odd = layer % 2 == 1 and layer < len(self.weights)
+        return odd and self.skip != 0 and self.widths[layer - 1] == self.widths[layer + 1]
+
     @property
     def skips_last(self) -> bool:
         """Does a skip end at the outputs?"""
-        return self.skip != 0 and len(self.widths) % 2 == 1 and self.widths[-1] == self.widths[-3]
+        return self.skips_to(len(self.weights) - 1)
 
     @cached_property
     def plan(self) -> Plan:
@@ -237,6 +243,7 @@ class Task:
         return {
             "table_ptr": self.table,
             "x_ptr": self.x,
+            "ones_ptr": self.ones,
             "y_ptr": self.y,
             "t_ptr": self.t,
             "skip_ptr": constant((float(self.skip),), torch.float64, self.x.device),
@@ -367,7 +374,7 @@ class Task:
         """The first layer of the pairs that ``arguments`` name, at both ends."""
         tiles = TILES[self.arithmetic]
         columns = min(self.width, tiles.outputs)
-        names = ("table_ptr", "x_ptr", "ends_ptr", "pair_first", "samples")
+        names = ("table_ptr", "x_ptr", "ones_ptr", "ends_ptr", "pair_first", "samples")
         return Launch(
             ends_kernel,
             (2 * count, triton.cdiv(self.x.shape[0], tiles.samples), self.width // columns),

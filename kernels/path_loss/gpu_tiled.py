@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
-from .gpu_layers import FIELDS, bias, mixed, pointer, rows, size, store_sums
+from .gpu_layers import store_sums
+from .gpu_network import FIELDS, add_bias, labels_of, mixed, ones_of, place, pointer, rows, size, wanted_of
 
 
 @triton.jit
@@ -48,11 +49,7 @@ def mix_kernel(
     item = item_first + local
     row = tl.program_id(0) * BO + tl.arange(0, BO)
     column = tl.program_id(1) * BK + tl.arange(0, BK)
-    t = tl.zeros((), ACC)
-    of = item
-    if LINE:
-        of = item // points
-        t = tl.load(t_ptr + of * t_stride + item % points).to(ACC)
+    _, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
     skipped = of * out * into
     mask = (row[:, None] < out) & (column[None, :] < into)
     w = mixed(
@@ -116,6 +113,7 @@ def _tile(a_ptr, a_stride, row, w_ptr, column, into, out, BN: tl.constexpr, BK: 
 def tiled_kernel(
     table_ptr,  # (layers, FIELDS) int64
     x_ptr,  # (N, d_0)
+    ones_ptr,  # (N,) what biases are multiplied with, or None for 1
     y_ptr,  # (N, C), or (N,) int64 labels
     t_ptr,  # (T,) or (P, T)
     skip_ptr,  # (1,) float64
@@ -167,9 +165,7 @@ def tiled_kernel(
         local = (work // shares).to(tl.int64)
         share = (work % shares).to(tl.int64)
         item = item_first + local
-        pair = item // points
-        of = pair if LINE else item
-        t = tl.load(t_ptr + pair * t_stride + item % points).to(ACC) if LINE else tl.zeros((), ACC)
+        pair, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
         w_ptr = mixed_ptr + local * item_size
         zero = tl.zeros((BN,), ACC)
         sums = (zero, zero, zero)
@@ -178,6 +174,7 @@ def tiled_kernel(
             left = (samples - start).to(tl.int32)
             here = tl.minimum(rn, left - 1)  # rows beyond the last sample repeat it and count for nothing
             x = x_ptr + start * inputs
+            ones = ones_of(ones_ptr, start, rn, left, ACC)
             if not SINGLE:
                 out = size(table_ptr, 0, 5)
                 for j in tl.range(0, out, BO, num_stages=1):
@@ -190,7 +187,7 @@ def tiled_kernel(
                         z = _tile(
                             x, inputs, here, w_ptr, column, inputs, out, BN, BK, BO, MASKED, THREE, PRECISION, ACC
                         )
-                        z += bias(table_ptr, 0, of, out, column, t, BIASED, LINE, DT, ACC)[None, :]
+                        z = add_bias(z, table_ptr, 0, of, out, column, ones, t, BIASED, LINE, DT, ACC)
                     h = tl.where(column[None, :] < out, activate(z, ACTIVATION), 0.0)
                     tl.store(buffer + rn[:, None] * width + column[None, :], h.to(DT))
                 tl.debug_barrier()
@@ -204,7 +201,7 @@ def tiled_kernel(
                     column = j + ro
                     w = w_ptr + tl.load(table_ptr + layer * FIELDS + 6)
                     z = _tile(source, width, rn, w, column, into, out, BN, BK, BO, False, THREE, PRECISION, ACC)
-                    z += bias(table_ptr, layer, of, out, column, t, BIASED, LINE, DT, ACC)[None, :]
+                    z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, LINE, DT, ACC)
                     at = rn[:, None] * width + column[None, :]
                     if SKIP and skipped:
                         z += skip * _skipped(x, inputs, rn, left, target, at, layer, column).to(ACC)
@@ -216,9 +213,7 @@ def tiled_kernel(
             w = w_ptr + tl.load(table_ptr + (layers - 1) * FIELDS + 6)
             source = buffer + layers % 2 * BN * width
             before = buffer + (layers + 1) % 2 * BN * width
-            label = tl.zeros((BN,), tl.int64)
-            if LABELS:
-                label = tl.load(y_ptr + start + here)
+            label = labels_of(y_ptr, start, rn, left, LABELS)
             state = no_outputs(BN, ACC)
             for c in tl.range(0, classes, CP, num_stages=1):
                 column = c + rc
@@ -226,16 +221,13 @@ def tiled_kernel(
                     f = _tile(x, inputs, here, w, column, into, classes, BN, BK, CP, MASKED, THREE, PRECISION, ACC)
                 else:
                     f = _tile(source, width, rn, w, column, into, classes, BN, BK, CP, False, THREE, PRECISION, ACC)
-                f += bias(table_ptr, layers - 1, of, classes, column, t, BIASED, LINE, DT, ACC)[None, :]
+                f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, LINE, DT, ACC)
                 if SKIP and skipped:
                     at = rn[:, None] * width + column[None, :]
                     f += skip * _skipped(x, inputs, rn, left, before, at, layers - 1, column).to(ACC)
                 wanted = zero[:, None]
                 if SQUARED:
-                    if LABELS:
-                        wanted = (column[None, :] == label[:, None]).to(ACC)
-                    else:
-                        wanted = rows(y_ptr + start * classes, rn, left, column, classes, True).to(ACC)
+                    wanted = wanted_of(y_ptr, start, rn, left, column, label, classes, LABELS, ACC)
                 state = see_outputs(f, column, label, wanted, classes, state, SQUARED, CROSS, ERROR)
             tl.debug_barrier()
             sums = add_losses(sums, state, label, rn < left, SQUARED, CROSS, ERROR)
@@ -246,6 +238,7 @@ def tiled_kernel(
 def ends_kernel(
     table_ptr,
     x_ptr,  # (N, d_0)
+    ones_ptr,
     ends_ptr,  # (pairs, 2, N, width)
     pair_first,
     samples,
@@ -276,6 +269,7 @@ def ends_kernel(
         z = product_add(rows(x_ptr + start * inputs, rn, left, k + rk, inputs, True), tl.trans(w), z, PRECISION)
     if BIASED:
         b_ptr = pointer(table_ptr, 0, 2 + end, DT) + (pair_first + local) * out
-        z += tl.load(b_ptr + column, column < out, other=0.0).to(ACC)[None, :]
+        ones = ones_of(ones_ptr, start, rn, left, ACC)
+        z += ones * tl.load(b_ptr + column, column < out, other=0.0).to(ACC)[None, :]
     at = ends_ptr + ((local * 2 + end) * samples + start) * width + rn[:, None] * width + column[None, :]
     tl.store(at, z, rn[:, None] < left)

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 import kernels
 from kernels import errors, target
-from kernels.path_loss import autograd, blocks, gpu, gpu_factor, gpu_slopes, reference
+from kernels.path_loss import autograd, blocks, gpu, gpu_factor, gpu_slopes, gpu_tiled_slopes, reference
 
 F64, F32, BF16 = torch.float64, torch.float32, torch.bfloat16
 
@@ -39,14 +39,15 @@ def times(points, dtype=F64):
 
 def plain(dtype, call, *args, losses, **kwargs):
     """The plain loop, with all floating tensors in ``dtype``."""
+    kwargs = {key: in_dtype(dtype, value) for key, value in kwargs.items()}
+    return [call(*in_dtype(dtype, args), loss=loss, **kwargs) for loss in losses]
 
-    def cast(value):
-        if isinstance(value, torch.Tensor):
-            return value.to(dtype) if value.is_floating_point() else value
-        return [cast(v) for v in value] if isinstance(value, list) else value
 
-    kwargs = {key: cast(value) for key, value in kwargs.items()}
-    return [call(*map(cast, args), loss=loss, **kwargs) for loss in losses]
+def in_dtype(dtype, value):
+    """``value`` with all its floating tensors in ``dtype``, through lists."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    return [in_dtype(dtype, v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def assert_as_plain(launched, function, args, losses, precision="3xtf32", **options):
@@ -165,19 +166,20 @@ def launches(made):
 @pytest.mark.parametrize("labels", [True, False])
 def test_squared_losses_of_linear_networks_do_not_cost_more_with_more_samples(launched, labels):
     widths, options = [5, 7, 7, 3], {"activation": "linear", "losses": ["mse", "sse"], "skip": 0.5}
-    (wa, _), (wb, _), (x, y) = stack((3,), widths, 0), stack((3,), widths, 1), data(90, widths, labels)
+    (wa, ba), (wb, bb), (x, y) = stack((3,), widths, 0), stack((3,), widths, 1), data(90, widths, labels)
+    ba, bb = (ba, bb) if labels else (None, None)  # multiplied with the factor's column for the ones
     wb[1][1, 0, 0] = torch.inf  # its zeros in the factor would be NaN: the pair goes back to the samples
     t = times(2)
-    assert_as_plain_where_finite(launched, (wa, wb, x, y, t), **options)
+    assert_as_plain_where_finite(launched, (wa, wb, x, y, t), biases_a=ba, biases_b=bb, **options)
 
     upstream = [torch.randn(3, 2, generator=torch.Generator().manual_seed(i), dtype=F64) for i in range(2)]
-    tensors = (t.expand(3, -1), wa, [w.nan_to_num(posinf=1.0) for w in wb], None, None, x, y, upstream)
+    tensors = (t.expand(3, -1), wa, [w.nan_to_num(posinf=1.0) for w in wb], ba, bb, x, y, upstream)
     slopes = launched(gpu.path_slopes, *tensors, precision="ieee", **options)
     for mine, theirs in zip(slopes, blocks.path_slopes(*tensors, **options), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-11 * theirs.abs().max().item())
 
     found = gpu_factor.factor(x, y, 3, "linear", ["mse"])
-    assert [tuple(rows.shape) for rows in found] == [(8, 5), (8, 3)]
+    assert [tuple(rows.shape) for rows in found] == [(9, 5), (9,), (9, 3)]
     assert gpu_factor.factor(x, y, 3, "linear", ["mse"]) is found
     x.mul_(2)
     torch.testing.assert_close(gpu_factor.factor(x, y, 3, "linear", ["mse"])[0].abs(), 2 * found[0].abs())
@@ -187,7 +189,7 @@ def test_squared_losses_of_linear_networks_do_not_cost_more_with_more_samples(la
 
 
 def assert_as_plain_where_finite(launched, args, losses, **options):
-    values = launched(gpu.path_loss, *args, losses=losses, precision="ieee", biases_a=None, biases_b=None, **options)
+    values = launched(gpu.path_loss, *args, losses=losses, precision="ieee", **options)
     for loss, ours in zip(losses, values, strict=True):
         wanted = reference.path_loss(*args, loss=loss, **options)
         assert not wanted.isfinite().all()
@@ -265,7 +267,7 @@ def test_constants_of_float64_keep_their_bits():
     from triton.compiler import ASTSource, compile
 
     made = dataclasses.replace(task([4, 7, 7, 3], 2, 2), activation="gelu")
-    launch = gpu_slopes.launch(made, gpu_slopes.room(made, 4), torch.empty(2, 4, dtype=F64, device="meta"), 0)
+    (launch,) = slopes_launches(made)
     source = ASTSource(launch.kernel, *launch.signature())
     code = compile(source, target=GPUTarget("cuda", 90, 32), options=launch.compiler_options).asm["ptx"].upper()
     for number in (0.5**0.5, (2 * math.pi) ** -0.5):
@@ -320,28 +322,90 @@ SLOPES = [
     ([5, 6, 6, 6, 6, 6], "tanh", 0.5, False, True, F64),
     ([16, 16, 16, 10], "sigmoid", 0.0, True, True, F32),
     ([70, 20, 33, 3], "tanh", 0.0, True, False, F64),
+    # layer by layer: one alone, more classes than a tile has, wide ones, those a skip ends at
+    ([5, 3], "relu", 0.0, True, False, F64),
+    ([5, 5, 5, 5, 40], "gelu", 0.5, True, True, F64),
+    ([5, 5, 5, 5, 5, 40], "tanh", 0.5, False, False, F64),
+    ([3, 70, 3], "sigmoid", 0.0, True, False, F32),
+    ([70, 70, 70], "tanh", 0.5, False, False, F32),
+    ([5, 9, 40], "relu_squared", 0.0, True, False, BF16),
+    ([5, 9, 40], "relu", 0.0, True, True, BF16),
 ]
 
 
 @pytest.mark.parametrize("widths, activation, skip, labels, curve, dtype", SLOPES, ids=str)
-def test_gradients_by_the_kernel_are_those_of_pytorch(launched, widths, activation, skip, labels, curve, dtype):
-    x, y = data(70, widths, labels, dtype)
-    options = {"activation": activation, "skip": skip, "precision": "3xtf32"}
+def test_gradients_by_the_kernels_are_those_of_pytorch(launched, widths, activation, skip, labels, curve, dtype):
+    options = {"activation": activation, "skip": skip}
     options["losses"] = ["cross_entropy", "error_rate", "sse"] if labels else ["mse", "sse"]
-    draw = torch.Generator().manual_seed(0)
-    upstream = [torch.randn(2, 2, generator=draw, dtype=F64).to(dtype) for _ in options["losses"]]
+    assert_slopes(launched, widths, curve, *data(70, widths, labels, dtype), **options)
+
+
+def test_gradients_add_up_over_parts_of_the_samples(launched):
+    """More of them than are taken at once."""
+    assert gpu_tiled_slopes.ROWS < 550
+    assert_slopes(launched, [3, 2], False, *data(550, [3, 2]), activation="relu", skip=0.0, losses=["sse"])
+
+
+def assert_slopes(launched, widths, curve, x, y, losses, **options):
+    """Gradients by all tensors against those of float64 by autograd."""
+    dtype, draw = x.dtype, torch.Generator().manual_seed(0)
+    upstream = [torch.randn(2, 2, generator=draw, dtype=F64).to(dtype) for _ in losses]
     if curve:
         tensors = stack((2, 2), widths, 0, dtype)
     else:
         (wa, ba), (wb, bb) = stack((2,), widths, 0, dtype), stack((2,), widths, 1, dtype)
-        biases = (ba, bb) if labels else (None, None)
+        biases = (ba, bb) if y.dim() == 1 else (None, None)
         tensors = (torch.tensor([[0.3, 0.6], [0.0, 1.1]], dtype=dtype), wa, wb, *biases)
-    found = launched(gpu.curve_slopes if curve else gpu.path_slopes, *tensors, x, y, upstream, **options)
-    del options["precision"]
-    plain = (blocks.curve_slopes if curve else blocks.path_slopes)(*tensors, x, y, upstream, **options)
-    for mine, theirs in zip(found, plain, strict=True):
-        unit = 1e-12 if dtype == F64 else 1e-5
-        torch.testing.assert_close(mine, theirs, rtol=unit, atol=unit * theirs.abs().max().item())
+    name, arguments = "curve_slopes" if curve else "path_slopes", (*tensors, x, y, upstream)
+    found = launched(getattr(gpu, name), *arguments, precision="3xtf32", losses=losses, **options)
+    exact = getattr(blocks, name)(*in_dtype(F64, arguments), losses=losses, **options)
+    unit = {F64: 1e-12, F32: 1e-5, BF16: 2e-2}[dtype]
+    for mine, theirs in zip(found, exact, strict=True):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine.double(), theirs, rtol=unit, atol=unit * theirs.abs().max().item())
+
+
+def slopes_launches(made, items=4):
+    room, factors = gpu_slopes.room(made, items, F64), torch.empty(2, items, dtype=F64, device="meta")
+    return list(gpu_slopes.launches(made, room, factors, 0))
+
+
+@pytest.mark.parametrize("widths", [[64, 256, 256, 10], [784, 3000, 10], [7, 2000]], ids=str)
+def test_gradients_of_wide_networks_take_all_items_and_samples_once_in_bounded_scratch(widths):
+    made = task(widths, 1, 100)
+    every = slopes_launches(made, 100)
+    seen, kept = [], {id(z): z.nbytes for launch in every if (z := launch.arguments.get("z_ptr")) is not None}
+    for launch in every:
+        of, here = launch.arguments, launch.grid[0]
+        if launch.kernel.__name__ == "outputs_kernel":
+            rows = range(of["first"], of["first"] + of["left"])
+            assert here <= len(of["z_ptr"]) and len(rows) <= of["room"] == of["z_ptr"].shape[1]
+            seen += [(of["item_first"] + i, row) for i in range(here) for row in rows]
+    assert sorted(seen) == [(item, row) for item in range(100) for row in range(1797)]
+    assert len(kept) == len(widths) - 1 and sum(kept.values()) <= 21e6
+
+
+@pytest.mark.parametrize("together", [1, 3, 5, 12])
+def test_gradients_of_lines_add_up_over_parts_of_the_points(monkeypatch, together):
+    """By numbers in place of the kernels': as many items at a time as there is room for."""
+    (wa, _), (wb, _), (x, y) = stack((3,), [2, 2], 0), stack((3,), [2, 2], 1), data(4, [2, 2])
+    t = torch.rand(3, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
+    made = dataclasses.replace(task([2, 2], 3, 4), weights=wa, weights_b=wb, x=x, y=y, t=t)
+    by_items = torch.randn(12, 2, 2, generator=torch.Generator().manual_seed(1), dtype=F64)
+    calls = []
+
+    def add(_, slopes, factors, first):
+        calls.append(len(slopes[0][0]))
+        slopes[0][0].add_(by_items[first : first + len(slopes[0][0])])
+
+    monkeypatch.setattr(gpu_slopes, "SCRATCH", 3 * together * gpu_slopes._size(made))
+    monkeypatch.setattr(gpu_slopes, "_add", add)
+    slopes_t, by_a, by_b = gpu_slopes.path_slopes(made, [torch.ones(3, 4, dtype=F64)])
+    by_points = by_items.view(3, 4, 2, 2)
+    torch.testing.assert_close(by_a, torch.einsum("pt,ptij->pij", 1 - t, by_points))
+    torch.testing.assert_close(by_b, torch.einsum("pt,ptij->pij", t, by_points))
+    torch.testing.assert_close(slopes_t, torch.einsum("ptij,pij->pt", by_points, wb[0] - wa[0]))
+    assert sum(calls) == 12 and max(calls) <= together
 
 
 @pytest.mark.gpu
