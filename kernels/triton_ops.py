@@ -165,8 +165,8 @@ def see_outputs(
         error = tl.where(column[None, :] < classes, z - target, 0.0)
         squares += tl.sum(error * error, 1)
     if CROSS or ERROR:
+        z = tl.where(column[None, :] < classes, z, float("-inf"))  # padding may be NaN: 0 · inf
         nan = nan | tl.max((z != z).to(tl.int32), 1)  # before the maximum, which drops NaN
-        z = tl.where(column[None, :] < classes, z, float("-inf"))
         top = tl.max(z, 1)
         if ERROR:
             where = tl.min(tl.where(z == top[:, None], column[None, :], classes), 1)

@@ -109,15 +109,23 @@ class Stack:
         # a first step, off the capture, lets libraries make what they make once; `load` writes over what it does
         for tensor in self.state.tensors():
             tensor.zero_()
-        side = torch.cuda.Stream(self.step.device)
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self.problem.take_step(self.state, self.step, self.order[0])
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.problem.pool, capture_error_mode="thread_local"):
-            self._steps()
+        with torch.cuda.device(self.step.device):  # whose streams are meant from here on
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self.problem.take_step(self.state, self.step, self.order[0])
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            place = {"stream": _capture_stream(self.step.device), "pool": self.problem.pool}
+            with torch.cuda.graph(graph, **place, capture_error_mode="thread_local"):
+                self._steps()
         return graph.replay
+
+
+@functools.cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """One of the device: PyTorch's own is that of the first device, and cuBLAS keeps a workspace for each stream."""
+    return torch.cuda.Stream(device)
 
 
 class Problem:

@@ -20,9 +20,11 @@ def moved(value, device):
 @pytest.fixture(scope="session")
 def interpreter():
     """A process whose Triton interprets: it decides so when a kernel is defined, and here others are compiled."""
+    import triton_laws  # needs Triton
+
     before = os.environ.get("TRITON_INTERPRET")
     os.environ["TRITON_INTERPRET"] = "1"
-    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), triton_laws.start_interpreting) as pool:
         pool.submit(int).result()  # starts the process, which inherits the environment
         del os.environ["TRITON_INTERPRET"]
         if before is not None:

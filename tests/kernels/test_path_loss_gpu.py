@@ -125,8 +125,8 @@ def assert_drawn(launched, case):
         ([64, 64, 64, 10], F32, "ieee"),
         ([6, 64, 64, 64], F64, "3xtf32"),  # a skip onto the last layer
         ([5, 9, 5], F64, "3xtf32"),  # the skip of x itself
-        ([5, 130, 5], F32, "3xtf32"),  # the same, in tiles
-        ([5, 130, 130, 130, 130], F32, "3xtf32"),
+        ([5, 70, 5], F32, "3xtf32"),  # the same, in tiles
+        ([5, 70, 70, 70, 70], F32, "3xtf32"),
         ([5, 130, 70], F64, "3xtf32"),
         ([4, 7, 40], F64, "3xtf32"),  # classes in tiles
         ([7, 20, 20, 5], BF16, "3xtf32"),
@@ -141,7 +141,7 @@ def test_each_kind_of_tile_equals_the_plain_loop(launched, widths, dtype, precis
     assert_as_plain(launched, "path_loss", (wa, wb, x, y, times(2, dtype)), biases_a=ba, biases_b=bb, **options)
 
 
-@pytest.mark.parametrize("widths", [[130, 7, 7, 3], [130, 129, 3]], ids=str)
+@pytest.mark.parametrize("widths", [[130, 7, 7, 3], [130, 70, 3]], ids=str)
 def test_a_first_layer_of_many_inputs_is_shared_by_all_points(launched, widths):
     (wa, ba), (wb, bb) = stack((2,), widths, 0), stack((2,), widths, 1)
     x, y = data(20, widths)
@@ -209,7 +209,7 @@ def test_scratch_stays_below_64_megabytes(width, dtype, inputs):
 @pytest.mark.parametrize("width, dtype", [(7, F64), (7, F32), (70, F32)])
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")], ids=str)
 def test_non_finite_weights_give_what_the_plain_loop_gives_for_that_pair_alone(launched, width, dtype, poison):
-    widths = [4, width, width, 3]
+    widths = [4, width, width, 3] if width == 7 else [4, width, 3]
     (wa, ba), (wb, bb) = stack((2,), widths, 0, dtype), stack((2,), widths, 1, dtype)
     x, y = data(10, widths, dtype=dtype)
     t = torch.tensor([0.0, 0.4], dtype=dtype)
@@ -231,7 +231,7 @@ def test_non_finite_weights_give_what_the_plain_loop_gives_for_that_pair_alone(l
 
 @pytest.mark.parametrize("width", [7, 70])
 def test_bits_depend_on_nothing_beside_a_pair(launched, width):
-    widths = [4, width, width, 3]
+    widths = [4, width, 3]
     (wa, ba), (wb, bb) = stack((2,), widths, 0, F32), stack((2,), widths, 1, F32)
     x, y = data(70, widths, dtype=F32)  # two blocks
     options = {"activation": "relu", "skip": 0.0, "losses": ["cross_entropy"], "precision": "3xtf32"}
@@ -410,8 +410,8 @@ def test_gradients_of_lines_add_up_over_parts_of_the_points(monkeypatch, togethe
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_derivatives_on_a_device():
-    widths = [3, 5, 5, 3]
+@pytest.mark.parametrize("widths", [[3, 5, 5, 3], [3, 5, 5, 40]], ids=str)
+def test_derivatives_on_a_device(widths):
     x, y = (tensor.cuda() for tensor in data(9, widths))
     tensors = [tensor.cuda().requires_grad_() for seed in (0, 1) for tensor in stack((2,), widths, seed)[0]]
     t = torch.tensor([0.3, 0.6], dtype=F64, device="cuda", requires_grad=True)

@@ -139,3 +139,11 @@ def test_captured_steps_are_those_taken_one_by_one(batch_size, networks):
         assert torch.equal(ours, theirs)
     if networks == 5:
         assert_as_alone(captured, *args, limits.tolist(), [0] * 5, steps=150, batch_size=batch_size)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
+def test_steps_are_captured_on_the_device_of_the_data():
+    args, options = problem([5, 7, 3], 3), {"steps": 40, "batch_size": 16}
+    for ours, theirs in zip(*(train(*args, **options, device=f"cuda:{i}")[0] for i in (1, 0)), strict=True):
+        torch.testing.assert_close(ours, theirs)
