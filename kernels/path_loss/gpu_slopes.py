@@ -77,8 +77,20 @@ def launches(task: Task, slopes: Slopes, factors: Tensor, first: int) -> Iterato
 
 
 def _add(task: Task, slopes: Slopes, factors: Tensor, first: int) -> None:
+    """Put the gradients of items ``first`` … in place of the zeros in ``slopes``.
+
+    Between layers gradients are as short as the weights.  For 16 bits the losses are multiplied with about one, and the
+    gradients afterwards: those of a mean over many samples are smaller than float16 holds.
+    """
+    half = task.x.dtype != task.sum_dtype
+    if half:
+        sizes = factors.abs().amax(0)
+        sizes = torch.where(sizes > 0, sizes, 1.0)
+        factors = factors / sizes
     for launch in launches(task, slopes, factors, first):
         launch()
+    for slope in _flat(slopes) if half else ():
+        slope *= sizes[first : first + len(slope)].view(-1, *[1] * (slope.dim() - 1))
 
 
 def _factors(task: Task, upstream: Sequence[Tensor]) -> Tensor:

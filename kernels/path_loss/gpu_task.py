@@ -50,6 +50,7 @@ LAYERS = {
     "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
 }
 WHOLE = {("float64", 128)}  # of these only networks that need no masks
+SHARED = {("float64", 128): 160 << 10, ("tf32", 128): 128 << 10}  # bytes a program takes, where some GPUs have fewer
 TILES = {
     "tf32x3": Plan(64, 16, 64, warps=4, stages=3),
     "ieee": Plan(64, 16, 64, warps=8, stages=2),
@@ -129,12 +130,13 @@ class Task:
     @property
     def arithmetic(self) -> str:
         """What products are done in: a key of ``LAYERS``."""
-        return {torch.float64: "float64", torch.float32: PRODUCTS[self.precision]}.get(self.x.dtype, "half")
+        return {torch.float64: "float64", torch.float32: self.product}.get(self.x.dtype, "half")
 
     @property
     def product(self) -> str:
-        """The same, as Triton calls it: it heeds it for float32 alone."""
-        return PRODUCTS[self.precision] if self.x.dtype == torch.float32 else "ieee"
+        """The same, as Triton calls it: it heeds it for float32 alone, and has no three passes for AMD's GPUs."""
+        three_on_amd = self.precision == "3xtf32" and self.gpu.backend == "hip"
+        return "ieee" if three_on_amd or self.x.dtype != torch.float32 else PRODUCTS[self.precision]
 
     @property
     def sum_dtype(self) -> torch.dtype:
@@ -157,7 +159,9 @@ class Task:
         held = self.widths[1:] if self.skips_last else self.widths[1:-1]
         width = _padded(max(held, default=1))
         masked = any(w != width for w in self.widths[1:-1])
-        if width not in LAYERS[self.arithmetic] or (masked and (self.arithmetic, width) in WHOLE):
+        kind = self.arithmetic, width
+        large = SHARED.get(kind, 0) > self.gpu.shared_bytes
+        if width not in LAYERS[self.arithmetic] or large or (masked and kind in WHOLE):
             return TILES[self.arithmetic]
         samples, warps = LAYERS[self.arithmetic][width]
         return Plan(samples, min(width, 64), width, warps)
