@@ -106,7 +106,9 @@ def _copy(entries: list[dict[str, Any]], paths: list[Path], file) -> None:
         DamagedParts: a part does not have the rows that were noted.
     """
     schema = pq.read_schema(paths[0]).with_metadata({results.BLOCKS: json.dumps(entries)})
-    with pq.ParquetWriter(file, schema, compression="zstd", **results.writing(schema)) as writer:
+    strings = [field.name for field in schema if pa.types.is_string(field.type)]  # words that repeat are written once
+    options = {"compression": "zstd", "use_dictionary": strings, "write_page_checksum": True}
+    with pq.ParquetWriter(file, schema, **options) as writer:
         waiting, size = [], 0
         for entry, path, table in zip(entries, paths, reading.ahead(results.read_part, paths), strict=True):
             if table.num_rows != entry["rows"]:
