@@ -42,7 +42,7 @@ def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
     ends = [*zip(task.weights, task.weights_b, strict=True), *zip(task.biases or (), task.biases_b or (), strict=True)]
     found = [[torch.zeros_like(end) for end in both] for both in ends]
     t = task.t.expand(task.pairs, points)
-    slopes_t = torch.zeros_like(t, memory_format=torch.contiguous_format)
+    slopes_t = torch.zeros(t.shape, dtype=task.sum_dtype, device=t.device)
     together = max(1, SCRATCH // 3 // _size(task))
     pairs_here, points_here = max(1, together // max(1, points)), max(1, min(points, together))
     for pair in range(0, task.pairs, pairs_here):
@@ -64,7 +64,7 @@ def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
             for mine, theirs in zip(whole, both, strict=True):
                 mine[pairs] = theirs
     count = len(task.weights)
-    return [slopes_t, *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
+    return [slopes_t.to(t.dtype), *(by[k] for some in (found[:count], found[count:]) for k in (0, 1) for by in some)]
 
 
 def launches(task: Task, slopes: Slopes, factors: Tensor, first: int) -> Iterator[Launch]:

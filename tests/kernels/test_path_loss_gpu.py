@@ -377,7 +377,7 @@ def assert_slopes(launched, widths, curve, x, y, losses, factor=1.0, **options):
     name, arguments = "curve_slopes" if curve else "path_slopes", (*tensors, x, y, upstream)
     found = launched(getattr(gpu, name), *arguments, precision="3xtf32", losses=losses, **options)
     exact = getattr(blocks, name)(*in_dtype(F64, arguments), losses=losses, **options)
-    unit = {F64: 1e-12, F32: 1e-5, BF16: 2e-2, F16: 1e-2}[dtype]
+    unit = {F64: 1e-12, F32: 1e-5, BF16: 2e-2, F16: 3e-2}[dtype]
     for mine, theirs in zip(found, exact, strict=True):
         assert mine.dtype == dtype
         torch.testing.assert_close(mine.double(), theirs, rtol=unit, atol=unit * theirs.abs().max().item())
