@@ -13,26 +13,6 @@ from kernels.target import gpu
 from kernels.triton_ops import log2_above, multiple, norm, power_of_two
 
 
-def start_interpreting():
-    """Make the process of the interpreter take one thread and half the time.
-
-    Triton prepares its language whenever one of its functions calls another; once for each module is enough, beside
-    what a launch prepares.
-    """
-    from triton.runtime import interpreter
-
-    torch.set_num_threads(1)
-    prepared = set()
-
-    def call(function, *args, **kwargs):
-        if function.fn.__module__ not in prepared:
-            prepared.add(function.fn.__module__)
-            interpreter._patch_lang(function.fn)
-        return function.rewrite()(*args, **kwargs)
-
-    interpreter.InterpretedFunction.__call__ = call
-
-
 @triton.jit
 def _norms_kernel(x_ptr, out_ptr, B: tl.constexpr, N: tl.constexpr):
     stack, row, col = tl.arange(0, B)[:, None, None], tl.arange(0, N)[None, :, None], tl.arange(0, N)[None, None, :]

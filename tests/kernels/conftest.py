@@ -20,11 +20,11 @@ def moved(value, device):
 @pytest.fixture(scope="session")
 def interpreter():
     """A process whose Triton interprets: it decides so when a kernel is defined, and here others are compiled."""
-    import triton_laws  # needs Triton
+    import interpreted  # needs Triton
 
     before = os.environ.get("TRITON_INTERPRET")
     os.environ["TRITON_INTERPRET"] = "1"
-    with ProcessPoolExecutor(1, get_context("spawn"), triton_laws.start_interpreting) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), interpreted.start) as pool:
         pool.submit(int).result()  # starts the process, which inherits the environment
         del os.environ["TRITON_INTERPRET"]
         if before is not None:
@@ -37,8 +37,10 @@ def launched(request):
     """Calls a module-level function that launches Triton kernels, with CPU tensors in and out."""
     pytest.importorskip("triton")
     if request.param == "interpreter":
+        import interpreted
+
         pool = request.getfixturevalue("interpreter")
-        return lambda function, *args, **kwargs: pool.submit(function, *args, **kwargs).result()
+        return lambda function, *args, **kwargs: pool.submit(interpreted.call, function, *args, **kwargs).result()
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     return lambda function, *args, **kwargs: moved(function(*moved(args, "cuda"), **moved(kwargs, "cuda")), "cpu")

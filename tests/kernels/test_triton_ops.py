@@ -6,6 +6,7 @@ import torch
 
 pytest.importorskip("triton")
 
+import interpreted
 import triton_laws
 
 
@@ -38,3 +39,10 @@ def test_a_multiple_of_the_identity_is_not_rounded_to_float32(launched):
     number = 0.1 + 1e-12
     out = launched(triton_laws.identity_times, number, torch.zeros(16, 16, dtype=torch.float64))
     assert (out.numpy() == number * np.eye(16)).all()
+
+
+def test_the_interpreter_of_these_tests_refuses_addresses_out_of_bounds(interpreter):
+    x = torch.zeros(1, 8, 8, dtype=torch.float64)
+    assert interpreter.submit(interpreted.call, triton_laws.norms, x).result() == 0
+    with pytest.raises(Exception, match="192 of 256 addresses are in no tensor"):
+        interpreter.submit(interpreted.call, triton_laws.norms, x.expand(4, 8, 8)).result()
