@@ -116,6 +116,7 @@ def outputs_kernel(
             column = c + tl.arange(0, CP)
             z = rows(z_ptr, row, left, column, classes, True)
             state = see_outputs(z, column, label, z, classes, state, False, True, False)
+        tl.debug_barrier()  # all threads have read what others write
     for c in tl.range(0, classes, CP, num_stages=1):
         column = c + tl.arange(0, CP)
         z = rows(z_ptr, row, left, column, classes, True)
@@ -249,8 +250,8 @@ def _part(task: Task, slopes, kept, items: int, arguments) -> Iterator[Launch]:
         The launches, in order.
     """
     plan, layers = TILES[task.arithmetic], len(kept)
-    own = {"BN": plan.samples, "BO": plan.outputs, "PRECISION": task.product, "DT": TL[task.x.dtype]}
-    constants = task.constants | own
+    sizes = {"BN": plan.samples, "BK": plan.inputs, "BO": plan.outputs, "CP": min(task.classes, 32)}
+    constants = task.constants | sizes | {"PRECISION": task.product, "DT": TL[task.x.dtype]}
     row_tiles = triton.cdiv(arguments["left"], plan.samples)
 
     def launch(kernel, *tiles, skip=False, **given):

@@ -383,8 +383,8 @@ def assert_slopes(launched, widths, curve, x, y, losses, factor=1.0, **options):
         torch.testing.assert_close(mine.double(), theirs, rtol=unit, atol=unit * theirs.abs().max().item())
 
 
-def slopes_launches(made, items=4):
-    room, factors = gpu_slopes.room(made, items, F64), torch.empty(2, items, dtype=F64, device="meta")
+def slopes_launches(made, items=4, dtype=F64):
+    room, factors = gpu_slopes.room(made, items, dtype), torch.empty(2, items, dtype=dtype, device="meta")
     return list(gpu_slopes.launches(made, room, factors, 0))
 
 
@@ -401,6 +401,13 @@ def test_gradients_of_wide_networks_take_all_items_and_samples_once_in_bounded_s
             seen += [(of["item_first"] + i, row) for i in range(here) for row in rows]
     assert sorted(seen) == [(item, row) for item in range(100) for row in range(1797)]
     assert len(kept) == len(widths) - 1 and sum(kept.values()) <= 21e6
+
+
+@pytest.mark.parametrize("widths", [[64, 64, 64, 64], [7, 128, 300], [64, 256, 10]], ids=str)
+def test_gradients_layer_by_layer_have_tiles_of_their_own(widths):
+    """Whatever the losses' kernel holds: 64 inputs of a tile in three passes are more than an RTX has memory for."""
+    for launch in slopes_launches(dataclasses.replace(task(widths, 1, 4, F32), skip=0.5), dtype=F32):
+        assert launch.constants.get("BK", 16) == 16 and launch.constants.get("CP", 16) <= 32
 
 
 @pytest.mark.parametrize("together", [1, 3, 5, 12])
