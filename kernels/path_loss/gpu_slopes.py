@@ -47,7 +47,7 @@ def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
     pairs_here, points_here = max(1, together // max(1, points)), max(1, min(points, together))
     for pair in range(0, task.pairs, pairs_here):
         pairs = slice(pair, min(pair + pairs_here, task.pairs))
-        sums = [[torch.zeros_like(end[pairs], dtype=task.sum_dtype) for end in both] for both in ends]
+        sums = [[end[pairs].to(task.sum_dtype) for end in both] for both in found]  # parts of these, unless of 16 bits
         for point in range(0, points, points_here):
             part = slice(point, min(point + points_here, points))
             shape = (pairs.stop - pair, part.stop - point)
@@ -60,7 +60,7 @@ def path_slopes(task: Task, upstream: Sequence[Tensor]) -> list[Tensor]:
                 by_b += (s * slope).sum(1).view_as(by_b)
                 along = (b[pairs].to(s.dtype) - a[pairs].to(s.dtype)).flatten(1)
                 slopes_t[pairs, part] += slope.mul_(along[:, None]).sum(2)
-        for whole, both in zip(found, sums, strict=True):
+        for whole, both in zip(found, sums, strict=True) if task.x.dtype != task.sum_dtype else ():
             for mine, theirs in zip(whole, both, strict=True):
                 mine[pairs] = theirs
     count = len(task.weights)
