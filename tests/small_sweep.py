@@ -1,7 +1,7 @@
 """A sweep of nine blocks that takes a second, and the command line in processes that start at once.
 
-The processes are forked from a server that has imported the engine and computed nothing: importing torch takes longer
-than the sweep.
+The processes are forked from a server that has imported everything and computed nothing: imports take longer than the
+sweep.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ SWEEP = ["+sweep=barriers", *OPTIONS]
 BLOCKS = 9
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["engine.shard", "engine.command_line"])
+_processes.set_forkserver_preload(["tests.preloaded"])
 _starting = threading.Lock()  # the working directory is that of all threads
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import torch
-from sklearn.datasets import load_iris
 
 from engine.count import SHARE, draw
 from engine.count.join import UNAWARE, search
@@ -79,6 +78,8 @@ def of_found(study):
 
 
 def _iris() -> Data:
+    from sklearn.datasets import load_iris  # a second to import
+
     x, y = load_iris(return_X_y=True)
     classes = torch.nn.functional.one_hot(torch.from_numpy(y).long(), 3).double()
     return Data(Split(torch.from_numpy(x), classes), None, 3)
