@@ -7,6 +7,7 @@ zero, so that two components are expected where four are without a skip.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -79,7 +80,7 @@ def wider_gap(rows):
 
 
 def _farthest(rows, with_skip):
-    if not rows.num_rows:
+    if not rows.num_rows or rows["orientation"].null_count:  # what is predicted speaks of square maps
         return None
     skip, count = numbers(rows, "skip", "components")
     predicted = np.where(skip == 0, 2 ** (numbers(rows, "depth")[0] - 1), with_skip)
@@ -129,7 +130,8 @@ def rank_correlation(rows, column):
     groups = [np.flatnonzero(row) for row in np.unique(alike, axis=0)]
 
     def correlation(of_groups, of_draws, of_seeds):
-        middle = np.nanmedian(table[:, :, of_seeds], axis=2)
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # no median where no seed has a number
+            middle = np.nanmedian(table[:, :, of_seeds], axis=2)
         order = (middle[:, None] > middle).astype(int) - (middle[:, None] < middle)  # (A, A, draws)
         rank = (order * alike[:, :, None]).sum(1)
         chosen = np.ix_(np.concatenate([groups[g] for g in of_groups]), of_draws)

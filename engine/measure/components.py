@@ -63,6 +63,7 @@ def of_found(study):
     architecture = study.block.architecture
     if study.symmetries["linear"].reason or study.network.bias:
         return []
+    study = replace(study, data=study.data.to(study.data.train.x.device, torch.float64))  # a minimum to all digits
     rows = _rows(study, study.config.data.name)
     iris = _iris().to(study.data.train.x.device, torch.float64)
     widths = (4, *[architecture.width] * (architecture.depth - 1), 3)

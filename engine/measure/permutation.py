@@ -29,7 +29,7 @@ def of_found(study):
     group, permutation = study.symmetries["linear"], study.symmetries["permutation"]
     network, split, minima = study.network, study.data.train, study.block.minima
     chosen = list(itertools.combinations(range(len(minima)), 2))
-    if group.reason or not chosen:
+    if group.reason or network.bias or not chosen:  # with biases components have no such names
         return []
     first, second = (torch.tensor(ends) for ends in zip(*chosen, strict=True))
     a, b = study.found.weights[first], study.found.weights[second]

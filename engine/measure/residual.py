@@ -78,7 +78,8 @@ def of_block(study):
         train, test = _samples(study, draw)
         fitted = torch.linalg.lstsq(train.x, train.y).solution  # (d_0, d_l)
         shared = vars(axes) | {"weight_decay": 0.0, "split": "train", "draw": draw}
-        shared["orientation"] = int(torch.linalg.slogdet(fitted).sign)
+        if len(set(fitted.shape)) == 1:
+            shared["orientation"] = int(torch.linalg.slogdet(fitted).sign)
         counted = _count(study, train, axes.skip, draw)
         steps, gaps = _descend(study, train, test, fitted)
         for k, minimum in enumerate(study.block.minima):

@@ -23,6 +23,7 @@ def rows(effect, seeds=20, shapes=6, draws=2):
                     "draw": draw,
                     "seed": seed,
                     "components": count,
+                    "orientation": 1,
                     "steps": steps,
                 })
     return pa.Table.from_pylist(found)
@@ -72,3 +73,4 @@ def test_counts_are_compared_with_what_is_predicted():
     assert wider.find(table).off == 0
     assert wider.find(changed(table, "components", [4] * len(table))).off == 2
     assert scalars.find(table) is None  # no network of width 1
+    assert wider.find(changed(table, "orientation", pa.nulls(len(table), pa.int64()))) is None

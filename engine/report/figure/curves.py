@@ -34,6 +34,8 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     table = rows(table, seed=tuple(values(table, "seed")[:PAIRS]))
     # with a factor of 1 there are not two minima
     table = rows(table, rescaling=(None, *(factor for factor in values(table, "rescaling") if factor != 1)))
+    if not table.num_rows:
+        return None
     for axis in ("depth", "width", "activation", "skip", "weight_decay"):
         table = rows(table, **{axis: tuple(_spread(values(table, axis)))})
     panels = []

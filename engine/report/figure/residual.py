@@ -24,13 +24,13 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     shapes = sorted(set(zip(depth.tolist(), width.tolist(), strict=True)))
     place = np.array([shapes.index(key) for key in zip(depth.tolist(), width.tolist(), strict=True)], dtype=float)
     # a seed that did not arrive took more steps than any
-    steps = array(table, "steps").astype(float)
+    steps, gaps = (array(table, name).astype(float) for name in ("steps", "gap"))
     steps = np.where(np.isnan(steps), np.inf, steps)
     more, slower, wider = (np.full(len(count), np.nan) for _ in range(3))
     for shape, drawn in set(zip(place.tolist(), draw.tolist(), strict=True)):
         alike = (place == shape) & (draw == drawn)
         each = [alike & (skip == value) for value in np.unique(skip[alike])]
-        middle = [np.median(steps[one]) for one in each], [np.nanmedian(array(table, "gap")[one]) for one in each]
+        middle = [np.median(steps[one]) for one in each], [_median(gaps[one]) for one in each]
         more[alike] = count[alike] / np.exp(np.mean([np.log(count[one][0]) for one in each]))
         for one, pace, gap in zip(each, *middle, strict=True):
             first = np.flatnonzero(one)[0]  # a mark for each architecture and draw
@@ -63,3 +63,8 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
         ),
         filters={"depth": None, "width": None},
     )
+
+
+def _median(found: np.ndarray) -> float:
+    """That of the numbers there are, NaN where there are none."""
+    return float(np.median(found[~np.isnan(found)])) if not np.isnan(found).all() else np.nan

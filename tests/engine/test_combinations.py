@@ -1,0 +1,62 @@
+"""Options that no sweep combines by itself: each of these once ended in a traceback."""
+
+import json
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+import engine
+from engine import claim
+
+TINY = ["sweep.grid.depth=[2]", "sweep.grid.rescaling=[1]", "sweep.grid.weight_decay=[0]", "sweep.seeds=3"]
+PLAIN = ["sweep.paths=[linear]", "sweep.measures=[]", "tracking=none"]
+LINEAR = [*TINY, "sweep.relations=[]", "sweep.grid.activation=[linear]", "sweep.grid.width=[2]", "tracking=none"]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def rows(sweep, *options):
+        return engine.load(engine.run(sweep, [*options, f"out={tmp_path / 'out'}"]))
+
+    rows.claims = tmp_path / "out" / claim.CLAIMS
+    return rows
+
+
+def test_curves_of_minima_that_are_one_and_the_same(run):
+    """A factor of 1 alone: there is nothing to draw between a minimum and itself."""
+    table = run("barriers", *TINY, *PLAIN, "sweep.relations=[rescaled]", "minima.steps=2", "data=teacher")
+    assert set(table["barrier"].to_pylist()) and max(table["barrier"].to_pylist()) <= 1e-14
+
+
+def test_components_in_single_precision(run):
+    """Minima that were trained in float32 are brought onto the minimum in float64."""
+    options = ("sweep.measures=[components]", "precision=float32", "data=regression", "network.bias=false", "loss=sse")
+    table = run("barriers", *LINEAR, *options, "minima.steps=200", "measure.components.learned=1")
+    polar = [value for value in table["polar_loss"].to_pylist() if value is not None]
+    assert polar and max(polar) <= 1e-20
+
+
+@pytest.mark.parametrize("measure", ["components", "permutation", "curve", "residual"])
+def test_components_have_no_names_with_biases(measure, run):
+    table = run("barriers", *LINEAR, f"sweep.measures=[{measure}]", "data=regression", "network.bias=true", "loss=sse")
+    assert not pc.any(pc.equal(table["measure"], measure)).as_py()
+
+
+def test_the_best_map_of_one_sample_is_its_bias(run):
+    """Less their mean, its features are zero and so is the best linear map."""
+    options = ("minima=exact", "data=regression", "data.samples=1", "data.test_samples=0", "network.bias=true")
+    table = run("barriers", *LINEAR, *options, "loss=mse", "sweep.relations=[independent]", *PLAIN)
+    assert max(table["loss_a"].to_pylist()) <= 1e-28
+
+
+def test_components_of_maps_that_are_not_square(run, tmp_path):
+    """They are counted, but not held against Prop. 4.3."""
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", x=generator.normal(size=(30, 3)), y=generator.normal(size=(30, 2)))
+    options = ["sweep.grid.depth=[3]", "sweep.grid.width=[2]", "sweep.grid.skip=[0]", "sweep.seeds=2", "tracking=none"]
+    options += ["measure.residual.draws=1", "measure.residual.samples=20", "measure.residual.steps=20"]
+    table = run("residual", *options, "data=npz", f"data.path={tmp_path / 'own.npz'}")
+    assert None not in table["components"].to_pylist() and set(table["orientation"].to_pylist()) == {None}
+    judged = {entry["name"]: entry["verdict"] for entry in json.loads(run.claims.read_text())}
+    assert judged["wider"] == judged["scalars"] == "not applicable"
