@@ -66,8 +66,7 @@ class Line:
         e = excess(t[..., None], self.factors[:, None], self.network.degree)  # (K, T, h)
         if name == "cross_entropy":
             return _cross_entropy_rise(hidden, outputs, last, e, split.y)
-        y = split.y
-        y = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+        y = split.targets(outputs.shape[-1])
         scale = 1 / outputs[0].numel() if name == "mse" else 1.0
         residual = y - outputs
         if self.maximiser() is not None:

@@ -132,6 +132,12 @@ class Split:
     x: Tensor
     y: Tensor
 
+    def targets(self, outputs: int) -> Tensor:
+        """What squared losses compare outputs with, ``(N, outputs)``: ``y``, or one-hot vectors of labels."""
+        import torch
+
+        return self.y if self.y.is_floating_point() else torch.nn.functional.one_hot(self.y, outputs).to(self.x)
+
 
 @dataclass(frozen=True)
 class Data:

@@ -76,7 +76,8 @@ def _exponent(rows, column):
     for key in np.unique(keys):
         group = keys == key
         order = np.argsort(m[group])[-2:]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a barrier of zero has no exponent: NaN, and no claim holds
+        # a barrier of zero has no exponent: with the NaN no claim holds
+        with np.errstate(divide="ignore", invalid="ignore"):
             slope = np.diff(np.log(barrier[group][order])) / np.diff(np.log(m[group][order]))
         ratios.append(slope[0] / (2 * degree[group][0]))
     return ratios[np.argmax(np.abs(np.array(ratios) - 1))]  # the first NaN if there is one

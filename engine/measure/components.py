@@ -61,7 +61,8 @@ class Config:
 def of_found(study):
     """Rows of minima and of pairs, on the sweep's data and on iris."""
     architecture = study.block.architecture
-    if study.symmetries["linear"].reason or study.network.bias:
+    # the minimum of a cross entropy is another one, if there is any
+    if study.symmetries["linear"].reason or study.network.bias or study.network.loss_name == "cross_entropy":
         return []
     study = replace(study, data=study.data.to(study.data.train.x.device, torch.float64))  # a minimum to all digits
     rows = _rows(study, study.config.data.name)
@@ -93,7 +94,7 @@ def _rows(study, name):
         return []
     flat = torch.cat([layer.flatten(1) for layer in study.found.weights.layers], dim=1).double()
     # training leaves the last digits
-    level, w, kept = draw.polish(LevelSet.of(network, split.x, split.y), flat)
+    level, w, kept = draw.polish(LevelSet.of(network, split.x, split.targets(network.widths[-1])), flat)
     minima, stack = [study.block.minima[i] for i in kept], level.stack(w)
     drawn = seed_of(what="join", sweep_seed=study.config.seed, data=name, **vars(study.block.architecture))
     generator = torch.Generator().manual_seed(drawn)

@@ -59,8 +59,7 @@ def _linear_minimum(network, data: Data, generator: torch.Generator) -> Weights:
     a basis of its row space, ``W_1 = A Vᵀ`` and ``W_2 … W_{l-1}`` are well-conditioned random matrices and
     ``W_l = W̄ V (W_{l-1} ⋯ A)⁺``.  With biases the same holds after centring, the last bias takes up the rest.
     """
-    x, y = data.train.x.cpu().double(), data.train.y.cpu()
-    y = y.double() if y.is_floating_point() else torch.nn.functional.one_hot(y, data.outputs).double()
+    x, y = data.train.x.cpu().double(), data.train.targets(data.outputs).cpu().double()
     mean_x, mean_y = (x.mean(0), y.mean(0)) if network.bias else (torch.zeros_like(x[0]), torch.zeros_like(y[0]))
     best, basis = best_map(x - mean_x, y - mean_y, min(network.widths))
     layers, product = [], basis.mT

@@ -197,7 +197,7 @@ def label(network, weights: Weights, split: Split) -> list[tuple[int, ...]]:
             "expected a linear network without skip and biases"
         )
     rank = min(network.widths)
-    y = split.y if split.y.is_floating_point() else torch.nn.functional.one_hot(split.y, network.widths[-1]).to(split.x)
+    y = split.targets(network.widths[-1])
     _, basis = best_map(split.x, y, rank)
     signs, product = [], basis.expand(len(weights), *basis.shape)
     for layer, width in zip(weights.layers[:-1], network.widths[1:-1], strict=True):

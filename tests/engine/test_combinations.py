@@ -37,6 +37,14 @@ def test_components_in_single_precision(run):
     assert polar and max(polar) <= 1e-20
 
 
+def test_components_of_minima_on_labels(run):
+    """A squared loss compares with one-hot vectors."""
+    options = ("sweep.measures=[components]", "data=digits", "network.bias=false", "minima.steps=5")
+    table = run("barriers", *LINEAR, *options, "sweep.seeds=2", "loss=mse", "measure.components.learned=1")
+    named = table.filter(pc.is_valid(table["component"]))
+    assert set(named["data"].to_pylist()) == {"digits", "iris"} and set(named["labels"].to_pylist()) == {2}
+
+
 @pytest.mark.parametrize("measure", ["components", "permutation", "curve", "residual"])
 def test_components_have_no_names_with_biases(measure, run):
     table = run("barriers", *LINEAR, f"sweep.measures=[{measure}]", "data=regression", "network.bias=true", "loss=sse")
