@@ -15,6 +15,8 @@ SAMPLES = 512  # samples in a block: activations of a few networks stay in the c
 
 def loss_sums(z: Tensor, y: Tensor, loss: str) -> Tensor:
     """Sums over samples ``(...)`` of the loss of outputs ``(..., N, C)`` in a block."""
+    if not y.is_floating_point():
+        y = y.long()  # of labels PyTorch takes no other
     if loss == "cross_entropy":
         own = z.gather(-1, y.expand(z.shape[:-1])[..., None])[..., 0]
         return (z.logsumexp(-1) - own).sum(-1)

@@ -111,6 +111,13 @@ def test_finished_networks_cost_no_steps(monkeypatch):
     assert len(runs) == 4 * 3 * span
 
 
+def test_labels_may_be_any_integers():
+    weights, biases, x, y = problem([5, 4, 3], 2)
+    for loss in ("mse", "cross_entropy"):
+        short, long = (train(weights, biases, x, labels, loss=loss, steps=3) for labels in (y.to(torch.uint8), y))
+        assert all(map(torch.equal, short[0], long[0]))
+
+
 def test_no_networks_at_all():
     args = problem([6, 10, 3], 0)
     assert train(*args, steps=3)[2].shape == measure(*args)[0].shape == (0,)
