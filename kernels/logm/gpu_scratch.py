@@ -116,7 +116,7 @@ def _near_log(x, w, power, total, spare, n, N: tl.constexpr):
     multiply(w, total, x, n, N)
 
 
-@triton.jit(do_not_specialize=["batch"])
+@triton.jit(do_not_specialize=["batch", "single"])
 def _logm_scratch_kernel(
     a_ptr,  # (batch, n, n) float64
     out_ptr,  # (batch, n, n) float64
@@ -125,10 +125,11 @@ def _logm_scratch_kernel(
     taken_ptr,  # (programs, N) int32
     batch,
     n,
+    single,  # 1 where the accuracy of float32 is enough
     N: tl.constexpr,
     BUFFERS: tl.constexpr,
-    RESIDUAL: tl.constexpr,
 ):
+    residual = tl.where(single == 1, RESIDUAL32, RESIDUAL64)
     numbers = n.to(tl.int64) * n
     x = scratch_ptr + tl.program_id(0).to(tl.int64) * BUFFERS * N * N
     m, p, spare, before = x + N * N, x + 2 * N * N, x + 3 * N * N, x + 4 * N * N
@@ -143,7 +144,7 @@ def _logm_scratch_kernel(
             combine(before, 0.0, x, 1.0, x, 0.0, n, N)
             _root(x, m, p, spare, taken_ptr + tl.program_id(0) * N, n, N)
             multiply(x, x, spare, n, N)
-            bound = norm_of(0.0, before, 1.0, before, 0.0, n, N) * RESIDUAL
+            bound = norm_of(0.0, before, 1.0, before, 0.0, n, N) * residual
             roots += 1
             good = (norm_of(0.0, spare, 1.0, before, -1.0, n, N) <= bound) & (roots < ROOTS)
         _near_log(x, m, p, spare, before, n, N)
@@ -169,7 +170,6 @@ def launch(a: Tensor, out: Tensor, status: Tensor, gpu: target.Gpu, accuracy: to
     batch, n = a.shape[0], a.shape[-1]
     order = 64 if n <= 64 else ORDER
     programs = min(batch, gpu.processors)
-    residual = RESIDUAL64 if accuracy == torch.float64 else RESIDUAL32
     return Launch(
         _logm_scratch_kernel,
         (programs,),
@@ -181,7 +181,8 @@ def launch(a: Tensor, out: Tensor, status: Tensor, gpu: target.Gpu, accuracy: to
             "taken_ptr": a.new_empty(programs, order, dtype=torch.int32),
             "batch": batch,
             "n": n,
+            "single": int(accuracy == torch.float32),
         },
-        {"N": order, "BUFFERS": BUFFERS, "RESIDUAL": residual.value},
+        {"N": order, "BUFFERS": BUFFERS},
         num_warps=8,
     )

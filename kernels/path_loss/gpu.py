@@ -218,7 +218,11 @@ SPECS = (
         _spec(
             f"path_loss_slopes_{name}",
             kernel,
-            [*_variants((100, 256), F32, "tf32x3"), *_variants((256,), F64), *_variants((256,), BF16, default=False)],
+            [
+                *_variants((256,) if name == "outputs" else (100, 256), F32, "tf32x3"),
+                *_variants((256,), F64),
+                *_variants((256,), BF16, default=False),
+            ],
         )
         for name, kernel in gpu_tiled_slopes.KERNELS.items()
     ),
