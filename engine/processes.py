@@ -19,10 +19,9 @@ from typing import Any
 import torch
 
 from engine import config as configuration
-from engine import memory, status
+from engine import memory, plan, results, status
 from engine.ending import Interrupt, Unfinished
 from engine.progress import Progress
-from engine.results import ResultsError
 
 LOGS = "logs"
 POLL_S = 0.1
@@ -38,7 +37,7 @@ class ShardsFailed(Unfinished):
 
 
 def run_job(config, run_share: Callable[..., Path]) -> None:
-    """Compute the shards that ``config.cluster`` gives to this job.
+    """Compute the shards that ``config.cluster`` gives to this job; those with nothing left are not started.
 
     Args:
         config: a checked configuration with a cluster.
@@ -48,7 +47,12 @@ def run_job(config, run_share: Callable[..., Path]) -> None:
         ShardsFailed: some could not be finished.
     """
     devices = visible_devices() if config.device in ("auto", "cuda") else []
-    shards = [shard_of(config, number) for number in config.cluster.shards_of_job()]
+    keys = [block.key for block in plan.blocks(config.sweep.grid, config.sweep.seeds, config.block)]
+    there = results.stored(Path(config.out)).keys()
+    left = [n for n in config.cluster.shards_of_job() if plan.share(keys, config.cluster.shards, n) - there]
+    if not left:
+        return
+    shards = [shard_of(config, number) for number in left]
     at_once = min(config.cluster.at_once or len(devices) or _without_gpu(config.cluster), len(shards))
     if at_once == 1:
         for shard in shards:
@@ -108,7 +112,7 @@ def _run_all(config, shards: list, at_once: int, devices: list[str]) -> dict[int
                     interrupt.check()
                 if time.monotonic() > counted + COUNT_EVERY_S and (directory / "manifest.json").exists():
                     counted = time.monotonic()
-                    with contextlib.suppress(ResultsError):  # a damaged part is a matter of its shard's process
+                    with contextlib.suppress(results.ResultsError):  # a damaged part is a matter of its shard's process
                         now = status.read(directory)
                         progress.show(now.done, now.cells, f"{len(running)} processes")
                 time.sleep(POLL_S)

@@ -1,11 +1,15 @@
 """A sweep made of sweeps: their options are their own, their claims stand together."""
 
 import json
+import signal
+import time
+from pathlib import Path
 
 import pytest
+from small_sweep import OPTIONS, Engine
 
 import engine
-from engine import claim, config, plan, results, series
+from engine import claim, config, journal, plan, processes, results, series
 
 TINY = [
     "sweep.grid.depth=[2]",
@@ -18,11 +22,11 @@ TINY = [
     "data=teacher",
     "minima.steps=1",
 ]
+read = config.read
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    read = config.read
     monkeypatch.setattr(series, "read", lambda overrides: read([*overrides, *TINY]))
 
 
@@ -45,6 +49,62 @@ def test_a_finished_sweep_is_left_as_it_is(tmp_path, tiny):
     assert before
     engine.run("paper", [f"out={tmp_path}", "tracking=none", "sweep.sweeps=[barriers]"])
     assert parts() == before and (out / claim.CLAIMS).read_text() == judged
+
+
+FOUR = ["sweep.grid.width=[3,4,5,6]", "sweep.seeds=1"]
+SMALL = {
+    "permutation": ["sweep.grid.depth=[2]", "sweep.grid.width=[1,2]", "sweep.seeds=2", "sweep.figures=[]"],
+    # twelve blocks, six to each process; the other options are those of the series
+    "barriers": [*(o for o in OPTIONS if o not in ("tracking=none", "block=2")), *FOUR],
+}
+
+
+def small_sweeps():
+    """Two sweeps of the series, each of a second."""
+    series.read = lambda overrides: read([*overrides, *SMALL[overrides[0].removeprefix("+sweep=")]])
+
+
+def small_sweeps_and_a_kill():
+    """As well, and the second process of barriers is killed as soon as it computes."""
+    small_sweeps()
+    start = processes._start
+
+    def killing(shard, *args):
+        process = start(shard, *args)
+        if (shard.sweep.name, shard.shard) == ("barriers", 1):
+            while not any(of.start["pid"] == process.pid and of.begin for of in journal.read(Path(shard.out))):
+                time.sleep(0.005)
+            process.kill()
+        return process
+
+    processes._start = killing
+
+
+def test_over_several_processes_and_after_one_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(series, "read", series.read)  # as it was, afterwards
+    small_sweeps()
+    options = ["tracking=none", "sweep.sweeps=[permutation,barriers]", "block=1"]
+    whole, out = engine.run("paper", [*options, f"out={tmp_path / 'whole'}"]), tmp_path / "out"
+
+    def launch(before):
+        command = ["-m", "+sweep=paper", *options, "+cluster=local", "cluster.shards=2", f"out={out}"]
+        return Engine(command, tmp_path / "log", before=before).wait()
+
+    def started(name):
+        return [of.start["shard"] for of in journal.read(out / name) if of.start["shards"] == 2]
+
+    code, told = launch(small_sweeps_and_a_kill)
+    assert code == 128 + signal.SIGKILL and "error: shard 1: killed by signal 9" in told and "Traceback" not in told
+    assert engine.load(out / "permutation").equals(engine.load(whole / "permutation"))
+    assert engine.load(out / "barriers").num_rows < engine.load(whole / "barriers").num_rows
+    code, told = launch(small_sweeps)
+    assert code == 0 and told.splitlines()[-1] == f"results: {out}", told
+    for name in ("permutation", "barriers"):
+        assert engine.load(out / name).equals(engine.load(whole / name))
+    assert (out / claim.CLAIMS).read_text() == (whole / claim.CLAIMS).read_text()
+    assert (out / "report.html").exists() and not (out / "jobs").exists()
+    # what was finished did not start again
+    assert sorted(started("permutation")) == [0, 1] and sorted(started("barriers")) == [0, 1, 1]
 
 
 def test_options_of_the_single_sweeps_are_refused():
