@@ -27,7 +27,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
 from . import target
 
@@ -204,6 +204,25 @@ def tile(typingctx, number, rows, cols):
         return _pack(context, builder, kind, _unpack(context, builder, dtype, args[0], kind))
 
     return kind(dtype, rows, cols), emit
+
+
+@intrinsic
+def spread(typingctx, values, like):
+    """``values`` in all rows and columns of a tile shaped as ``like``."""
+    kind = values.but(rows=like.rows, cols=like.cols)
+
+    def emit(context, builder, sig, args):
+        return _pack(context, builder, kind, _unpack(context, builder, values, args[0], kind))
+
+    return kind(values, like), emit
+
+
+@overload(len)
+def _rows(values):
+    if isinstance(values, Tile):
+        rows = values.rows
+        return lambda values: rows
+    return None
 
 
 @intrinsic

@@ -19,7 +19,6 @@ from .tiles import (
     FIRST,
     GELU,
     LEAKY_RELU,
-    LINEAR,
     RELU,
     RELU_SQUARED,
     SIGMOID,
@@ -29,11 +28,10 @@ from .tiles import (
     SUMS,
     TANH,
     add_losses,
-    first_layer,
     interpolate,
     lanes_of,
-    later_layers,
     over_tiles,
+    run_network,
     scratch,
     valid,
     weights_of,
@@ -181,10 +179,8 @@ def add_slopes(slopes, sums, network, table, values, kept, deltas, turned, x, x_
     with samples in rows.
     """
     layers = table.shape[0]
-    first, outputs = table[0], table[-1]
-    kind = activation if layers > 1 else LINEAR
-    first_layer(values[first[TO] :], kept[first[TO] :], network, first, x, at, ones, kind, samples)
-    later_layers(values, kept, network, table, x, at, ones, activation, skip, samples)
+    outputs = table[-1]
+    run_network(values, kept, network, table, x, ones, at, activation, skip, samples)
     z = values[outputs[TO] :]
     if wanted:
         add_losses(sums, z, targets, labels, at, outputs[OUTPUTS], samples, wanted)

@@ -113,11 +113,15 @@ class Samples:
     labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, outputs: int, biased: bool, reduced: bool = False) -> Samples:
+    def of(x: Tensor, y: Tensor, outputs: int, biased: bool, reduced: bool = False, rising: bool = False) -> Samples:
         """From ``x`` ``(N, d_0)``, ``y`` ``(N, C)`` or labels ``(N,)``, for networks with biases or without.
 
-        ``reduced`` data are the rows of their triangular factor, with the same squared losses of linear networks.
+        ``reduced`` data are the rows of their triangular factor, with the same squared losses of linear networks;
+        ``rising`` ones are sorted by their labels.
         """
+        if rising:
+            order = y.argsort(stable=True)
+            x, y = x[order], y[order]
         ones = torch.full((x.shape[0], 1), float(biased), dtype=x.dtype)
         labels = torch.zeros_like(ones) if y.is_floating_point() else y.to(x.dtype)[:, None]
         targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype)

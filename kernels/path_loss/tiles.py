@@ -11,18 +11,19 @@ import numpy as np
 
 from .. import errors
 from ..jit import inline, kernel, leaf, part
-from ..simd import COLS, LONG, block, column, fma, row, store, tile, total
+from ..simd import COLS, LONG, block, column, fma, row, spread, store, tile, total
 from ..simd import ROWS as TILE_ROWS
-from ..tile_math import erf, exp_beside_one, sigmoid
+from ..tile_math import add_exp, erf, sigmoid
 from ..tile_matrix import add_product, lanes_of
-from .layout import BIASES, FROM, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL_ROWS, TO, WEIGHTS
+from .layout import BIASES, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL_ROWS, TO, WEIGHTS
 
 # typed: numba would compile another copy of a function for each plain number that is written where it is called
 LINEAR, RELU, LEAKY_RELU, RELU_SQUARED, TANH, SIGMOID, GELU = map(np.int64, range(len(errors.ACTIVATIONS)))
-FIRST = np.int64(0)  # column
+FIRST, SECOND = map(np.int64, range(2))  # column, layer
 # sums of losses over samples, from which all of ``errors.LOSSES`` follow, and their bits in ``wanted``
 SQUARED, ENTROPY, ERROR = range(3)
 SUMS = 3
+RISING = 3  # the bit that says that samples are sorted by their labels
 TAIL_COLS = 2 * LONG
 SLOPE = 0.01  # of leaky ReLU
 SQRT_HALF = 0.5**0.5
@@ -102,22 +103,39 @@ def over_tiles(make_tile, rows, samples, out, rest):
 
 
 @leaf
-def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation):
-    """One tile of ``layer``."""
-    sums = column(biases, i, zero) * row(ones, at + j, zero)
-    if skip != 0.0:
-        sums = fma(block(source, (i, source_at + j), zero), skip, sums)
-    store(out, (i, j), bent(add_product(sums, weights, inputs, i, start + j, depth), activation))
+def mix_rows(mixture, begin, end, j, like, activation):
+    """Set rows of ``out`` to activation(s a + t b), but for what ``bend`` does, at columns from ``j`` on.
+
+    ``mixture`` is ``(out, a, b, s, t)``, the columns are as many as those of ``like``.
+    """
+    out, a, b, s, t = mixture
+    for i in range(begin, end):
+        store(out, (i, j), bent(row(a, (i, j), like) * s + row(b, (i, j), like) * t, activation))
 
 
 @part
-def layer(out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation, samples):
-    """Set out = activation(weights @ inputs + biases * ones + skip * source), but for those that ``bend`` applies.
+def mix(mixture, samples, activation):
+    """``mix_rows`` for all rows of ``out``."""
+    out = mixture[0]
+    for j in range(0, samples, COLS * lanes_of(out)):
+        mix_rows(mixture, 0, out.shape[0], j, tile(out.dtype.type(0), 1, COLS), activation)
 
-    ``inputs``, ``ones`` and ``source`` begin at columns ``start``, ``at`` and ``source_at``.
+
+@leaf
+def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at, source, source_at, skip, activation,
+               ahead, height, bend_ahead):  # fmt: skip
+    """One tile of a layer, and its share of the ``height`` rows of ``ahead``.
+
+    A core takes these up while it multiplies: it need not wait for the memory they come from.
     """
-    rest = (weights, biases, depth, inputs, start, ones, at, source, source_at, out.dtype.type(skip), activation)
-    over_tiles(layer_tile, weights.shape[0], samples, out, rest)
+    rows = weights.shape[0]
+    mix_rows(ahead, i * height // rows, (i + len(zero)) * height // rows, j, zero, bend_ahead)
+    sums = spread(column(biases, i, zero), zero)
+    if ones.shape[0]:
+        sums = sums * row(ones, at + j, zero)
+    if skip != 0.0:
+        sums = fma(block(source, (i, source_at + j), zero), skip, sums)
+    store(out, (i, j), bent(add_product(sums, weights, inputs, i, start + j, depth), activation))
 
 
 @leaf
@@ -129,41 +147,50 @@ def weights_of(network, entry):
 
 
 @part
-def first_layer(out, kept, network, entry, x, at, ones, activation, samples):
-    """Activations of the first hidden layer from column ``at`` of ``x`` on."""
-    weights, biases = weights_of(network, entry)
-    layer(out, weights, biases, entry[INPUTS], x, at, ones, at, x, at, 0.0, activation, samples)
-    activate(out, kept, entry[OUTPUTS], samples, activation)
+def layers(values, kept, network, table, begin, end, inputs, start, x, ones, at, activation, skip, samples, ahead):
+    """Activations of layers ``begin`` to ``end``, and the outputs, in ``values``.
 
-
-@part
-def later_layers(values, kept, network, table, x, at, ones, activation, skip, samples):
-    """Activations of all layers but the first, and the outputs, in ``values``; ``x`` and ``ones`` from ``at`` on."""
-    for i in range(1, table.shape[0]):
+    ``inputs`` of the first of them begin at column ``start``, ``x`` and ``ones`` at ``at``; biases are multiplied with
+    ``ones``, where there are any.  Beside that layer the mixture ``ahead`` is made.
+    """
+    number, height = values.dtype.type, ahead[0].shape[0]
+    for i in range(begin, end):
         entry = table[i]
         kind = activation if i < table.shape[0] - 1 else LINEAR
         weights, biases = weights_of(network, entry)
-        inputs, out = values[entry[FROM] :], values[entry[TO] :]
-        source, source_at, scale = inputs, 0, skip
+        out = values[entry[TO] :]
+        source, source_at, scale = inputs, start, skip
         if entry[SOURCE] == NO_SKIP:
             scale = 0.0
         elif entry[SOURCE] == FROM_DATA:
             source, source_at = x, at
         else:
-            source = values[entry[SOURCE] :]
-        layer(out, weights, biases, entry[INPUTS], inputs, FIRST, ones, at, source, source_at, scale, kind, samples)
+            source, source_at = values[entry[SOURCE] :], FIRST
+        rest = (weights, biases, entry[INPUTS], inputs, start, ones, at, source, source_at, number(scale), kind)
+        over_tiles(layer_tile, weights.shape[0], samples, out, (*rest, ahead, height, activation))
         activate(out, kept[entry[TO] :], entry[OUTPUTS], samples, kind)
+        inputs, start, height = out, FIRST, 0
 
 
-@part
-def mix(out, kept, a, b, s, t, rows, samples, activation):
-    """Set out = activation(s a + t b)."""
-    like = tile(out.dtype.type(0), 1, COLS)
-    for i in range(rows):
-        for j in range(0, samples, COLS * lanes_of(out)):
-            z = row(a, (i, j), like) * s + row(b, (i, j), like) * t
-            store(out, (i, j), bent(z, activation))
-    activate(out, kept, rows, samples, activation)
+@leaf
+def no_mixture(like):
+    """One without rows."""
+    one = like.dtype.type(1)
+    return like[:0], like, like, one, one
+
+
+@leaf
+def run_first(out, network, table, x, ones, at, samples):
+    """Pre-activations of the first layer for samples from ``at`` on."""
+    layers(out, out[:0], network, table, FIRST, SECOND, x, at, x, ones, at, LINEAR, 0.0, samples, no_mixture(out))
+
+
+@leaf
+def run_network(values, kept, network, table, x, ones, at, activation, skip, samples):
+    """Activations of all layers, and the outputs, in ``values``, for samples from ``at`` on."""
+    count = table.shape[0]
+    layers(values, kept, network, table, FIRST, count, x, at, x, ones, at, activation, skip, samples,
+           no_mixture(values))  # fmt: skip
 
 
 @part
@@ -195,23 +222,28 @@ def squares(z, targets, labels, at, outputs, samples):
 
 
 @leaf
-def entropies(z, labels, at, classes, samples):
-    """The sum of cross entropies."""
+def entropies(z, labels, at, classes, samples, rising):
+    """The sum of cross entropies; where labels are ``rising``, few registers hold more than one."""
     zero = tile(z.dtype.type(0), 1, COLS)
-    one = zero + 1.0
+    one, step = zero + 1.0, COLS * lanes_of(z)
     sums, product = zero, one
-    for j in range(0, samples, COLS * lanes_of(z)):
+    for j in range(0, samples, step):
         label, top = row(labels, at + j, zero), row(z, (0, j), zero)
-        own, odds = top, zero
         for r in range(1, classes):
             logit = row(z, (r, j), zero)
-            own = np.where(label == r, logit, own)
             top = np.where(logit > top, logit, top)
+        first, last = 0, classes - 1
+        if rising:
+            first = int(labels[at + j])
+            last = int(labels[at + j + step - 1]) if labels[at + j + step - 1] >= 0.0 else last
+        own, odds = row(z, (first, j), zero), zero
+        for r in range(first + 1, last + 1):
+            own = np.where(label == r, row(z, (r, j), zero), own)
         for r in range(classes):
-            odds += exp_beside_one(row(z, (r, j), zero) - top)  # NaN where any output is
+            odds = add_exp(odds, row(z, (r, j), zero) - top)  # NaN where any output is
         sums += valid(label, top - own)
         product *= np.where(label >= 0.0, odds, one)
-        if j // (COLS * lanes_of(z)) % LOG_FACTORS == LOG_FACTORS - 1:
+        if j // step % LOG_FACTORS == LOG_FACTORS - 1:
             sums += np.log(product)
             product = one
     return total(sums + np.log(product))
@@ -241,29 +273,30 @@ def add_losses(sums, z, targets, labels, at, outputs, samples, wanted):
     if wanted & (1 << SQUARED):
         sums[SQUARED] += squares(z, targets, labels, at, outputs, samples)
     if wanted & (1 << ENTROPY):
-        sums[ENTROPY] += entropies(z, labels, at, outputs, samples)
+        sums[ENTROPY] += entropies(z, labels, at, outputs, samples, wanted & (1 << RISING))
     if wanted & (1 << ERROR):
         sums[ERROR] += mistakes(z, labels, at, outputs, samples)
 
 
 @part
-def add_line(out, a, b, t, ends, networks, values, nothing, table, narrow, x, ones, targets, labels, activation, skip,
+def add_line(out, a, b, t, ends, mixed, networks, values, table, narrow, x, ones, targets, labels, activation, skip,
              wanted):  # fmt: skip
     """Add sums of losses on the line from ``a`` to ``b`` to ``out`` ``(T, SUMS)`` at ``t`` ``(T,)``.
 
     ``narrow`` samples have their activations in ``values`` at once; as many such blocks as go into ``ends`` their first
-    layer at the ends, and as many points as go into ``networks`` their weights.
+    layer at the ends, and as many points as go into ``networks`` their weights.  ``mixed`` takes the activations of the
+    first layer at a point and, while the second layer is computed, at the next one.
     """
-    first, outputs, one = table[0], table[-1], a.dtype.type(1)
-    hidden = table.shape[0] > 1
+    count, outputs, units, one = table.shape[0], table[-1], table[0, OUTPUTS], a.dtype.type(1)
+    hidden, nothing = count > 1, values[:0]
     kind = activation if hidden else LINEAR
     wide, group = ends.shape[0] * narrow, networks.shape[0]
     for begin in range(0, x.shape[1], wide):
         end = min(begin + wide, x.shape[1])
         for at in range(begin, end, narrow):
             few, held = min(narrow, end - at), ends[(at - begin) // narrow]
-            first_layer(held[0], nothing, a, first, x, at, ones, LINEAR, few)
-            first_layer(held[1], nothing, b, first, x, at, ones, LINEAR, few)
+            run_first(held[0], a, table, x, ones, at, few)
+            run_first(held[1], b, table, x, ones, at, few)
         for some in range(0, t.shape[0], group):
             points = range(some, min(some + group, t.shape[0]))
             if hidden:
@@ -272,9 +305,16 @@ def add_line(out, a, b, t, ends, networks, values, nothing, table, narrow, x, on
             for at in range(begin, end, narrow):
                 few, held = min(narrow, end - at), ends[(at - begin) // narrow]
                 for i in points:
-                    mix(values[first[TO] :], nothing, held[0], held[1], one - t[i], t[i], first[OUTPUTS], few, kind)
-                    later_layers(values, nothing, networks[i - some], table, x, at, ones, activation, skip, few)
-                    add_losses(out[i], values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)
+                    first, z = mixed[i % 2, :units], mixed[i % 2]
+                    if i == some or not hidden:
+                        mix((first, held[0], held[1], one - t[i], t[i]), few, kind)
+                    activate(first, nothing, units, few, kind)
+                    if hidden:
+                        z, then = values[outputs[TO] :], min(i + 1, points.stop - 1)
+                        ahead = mixed[then % 2, : units if then > i else 0]
+                        layers(values, nothing, networks[i - some], table, SECOND, count, first, FIRST, x, ones, at,
+                               activation, skip, few, (ahead, held[0], held[1], one - t[then], t[then]))  # fmt: skip
+                    add_losses(out[i], z, targets, labels, at, outputs[OUTPUTS], few, wanted)
 
 
 @kernel
@@ -286,23 +326,22 @@ def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, blocks, gro
     """
     points, height, columns = t.shape[1], table[0, ROWS], narrow + lanes_of(a)  # no power of two: rows share cache sets
     ends = scratch(2 * blocks * height, columns, a).reshape(blocks, 2, height, columns)
+    mixed = scratch(2 * height, columns, a).reshape(2, height, columns)
     networks, values = scratch(group, a.shape[1], a), scratch(rows, columns, a)
     for entry in range(start, stop):
         p, part = entry // parts, entry % parts
         of = slice(part * points // parts, (part + 1) * points // parts)
-        add_line(out[p, of], a[p], b[p], t[p, of], ends, networks, values, values[:0], table, narrow, x, ones, targets,
+        add_line(out[p, of], a[p], b[p], t[p, of], ends, mixed, networks, values, table, narrow, x, ones, targets,
                  labels, activation, skip, wanted)  # fmt: skip
 
 
 @part
-def add_network(sums, network, values, nothing, table, narrow, x, ones, targets, labels, activation, skip, wanted):
+def add_network(sums, network, values, table, narrow, x, ones, targets, labels, activation, skip, wanted):
     """Add sums of losses of a network to ``sums`` ``(SUMS,)``, ``narrow`` samples at once."""
-    first, outputs = table[0], table[-1]
-    kind = activation if table.shape[0] > 1 else LINEAR
+    outputs = table[-1]
     for at in range(0, x.shape[1], narrow):
         few = min(narrow, x.shape[1] - at)
-        first_layer(values[first[TO] :], nothing, network, first, x, at, ones, kind, few)
-        later_layers(values, nothing, network, table, x, at, ones, activation, skip, few)
+        run_network(values, values[:0], network, table, x, ones, at, activation, skip, few)
         add_losses(sums, values[outputs[TO] :], targets, labels, at, outputs[OUTPUTS], few, wanted)
 
 
@@ -311,5 +350,5 @@ def network_sums(start, stop, out, networks, table, rows, narrow, x, ones, targe
     """Sums of losses of networks ``(P, size)`` in ``out`` ``(P, SUMS)``."""
     values = scratch(rows, narrow + lanes_of(networks), networks)
     for p in range(start, stop):
-        add_network(out[p], networks[p], values, values[:0], table, narrow, x, ones, targets, labels, activation, skip,
+        add_network(out[p], networks[p], values, table, narrow, x, ones, targets, labels, activation, skip,
                     wanted)  # fmt: skip

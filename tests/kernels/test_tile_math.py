@@ -61,10 +61,10 @@ def test_within_one_unit_in_the_last_place(dtype):
 
 @kernel
 def powers(x, out):
-    """``exp_beside_one`` and ``power_of_two`` of a multiple of the lanes."""
+    """``add_exp`` and ``power_of_two`` of a multiple of the lanes."""
     like = tile(x.dtype.type(0), 1, 1)
     for k in range(0, x.shape[0], LANES64 if x.itemsize == 8 else LANES32):
-        store(out[0], k, tile_math.exp_beside_one(row(x, k, like)))
+        store(out[0], k, tile_math.add_exp(like, row(x, k, like)))
         store(out[1], k, tile_math.power_of_two(row(x, k, like)))
 
 
