@@ -97,8 +97,10 @@ def compiled(spec: Spec, variant: Variant, gpu: target.Gpu):
     from triton.compiler import ASTSource
 
     launch = spec.launch(variant, gpu)
-    source = ASTSource(launch.kernel, *launch.signature())
-    return triton.compile(source, target=GPUTarget(gpu.backend, gpu.arch, gpu.warp), options=launch.compiler_options)
+    source, of = ASTSource(launch.kernel, *launch.signature()), GPUTarget(gpu.backend, gpu.arch, gpu.warp)
+    with triton.knobs.compilation.scope():
+        triton.knobs.compilation.disable_line_info = True  # which nobody reads here, and takes a tenth of the time
+        return triton.compile(source, target=of, options=launch.compiler_options)
 
 
 def row(job: Job) -> Row:

@@ -183,7 +183,7 @@ def nvidia(cubin: bytes, arch: int, warps: int) -> Code:
             return subprocess.run([tool.path, *options, file.name], capture_output=True, text=True, check=True).stdout
 
         usage = re.search(r"REG:(\d+) STACK:(\d+)", run(knobs.nvidia.cuobjdump, "--dump-resource-usage"))
-        operations, ranges = parse(run(knobs.nvidia.nvdisasm, "-c"))
+        operations, ranges = parse(run(knobs.nvidia.nvdisasm, "-c", "--no-dataflow"))
     whole = _loop(operations, arch, warps)
     loops = [_loop(operations[start:end], arch, warps) for start, end in ranges]
     loops = [loop for loop in loops if loop.tensor_instructions or loop.cycles[loop.worker]]
