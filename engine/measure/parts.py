@@ -12,7 +12,8 @@ COLUMNS = {
     "rescaling_part": pa.float64(),
     "permutation_part": pa.float64(),
     "rest": pa.float64(),
-    # root mean square of the logarithms of the factors between the two minima's balances
+    # root mean square of the logarithms of the factors between the two minima's balances, units by their size: one that
+    # decay has removed is a point, and all factors lead to it
     "orbit_spread": pa.float64(),
     # whether the claims that need decay speak of the row
     "decayed": pa.bool_(),
@@ -34,8 +35,9 @@ def of_found(study):
         walked = walk.follow(curve, study.data, names, sweep.points, sweep.tolerance, None)
         losses = walked.losses["train"][names[0]]
         barriers.append([float(walk.excess(t, loss).max()) for t, loss in zip(walked.t, losses, strict=True)])
-    factors = [part.log().square() for part in group.align(stack.a, stack.b)]
-    spread = (sum(part.sum(1) for part in factors) / sum(part.shape[1] for part in factors)).sqrt().tolist()
+    sizes = [p.minimum(q) for p, q in zip(_sizes(stack.a), _sizes(stack.b), strict=True)]
+    factors = [part.log().square() * size for part, size in zip(group.align(stack.a, stack.b), sizes, strict=True)]
+    spread = (sum(part.sum(1) for part in factors) / sum(size.sum(1) for size in sizes)).sqrt().tolist()
     balance = members("measure")["minimum"].of_minima(study)["balance"]
     rows = []
     for pair, none, rescaled, both, log in zip(chosen, *barriers, spread, strict=True):
@@ -54,3 +56,9 @@ def of_found(study):
         if minimum.weight_decay == 0:
             rows.append(row | {"decayed": True, "control": UNDECAYED})
     return rows
+
+
+def _sizes(weights):
+    """The squared norm of all weights of each unit ``(K, h)``, hidden layer by hidden layer."""
+    squares, layers = [layer.square() for layer in weights.layers], range(len(weights.layers) - 1)
+    return [squares[i].sum(-1) + squares[i + 1].sum(-2) for i in layers]

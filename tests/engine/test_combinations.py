@@ -68,3 +68,11 @@ def test_components_of_maps_that_are_not_square(run, tmp_path):
     assert None not in table["components"].to_pylist() and set(table["orientation"].to_pylist()) == {None}
     judged = {entry["name"]: entry["verdict"] for entry in json.loads(run.claims.read_text())}
     assert judged["wider"] == judged["scalars"] == "not applicable"
+
+
+def test_a_unit_that_decay_has_removed_says_nothing_of_orbits(run):
+    """Its weights are rounding: all others are balanced, and so no factor stands between the minima."""
+    options = ("sweep.grid.weight_decay=[0.01]", "sweep.grid.activation=[relu_squared]", "sweep.measures=[parts]")
+    parts = run("regularization", *options, "sweep.relations=[]", "minima.steps=3000", "tracking=none")
+    spread = [value for value in parts["orbit_spread"].to_pylist() if value is not None]
+    assert spread and max(spread) <= 1e-9

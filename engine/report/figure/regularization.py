@@ -27,16 +27,19 @@ def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
         place = np.searchsorted(decays, array(part, "weight_decay")) + offset
         return Series(label, place, np.abs(array(part, column)), "median", tone, axes(part))
 
-    def by_activation(word, column, tone):
+    def by_activation(word, column, tone, first=-0.25):
         # minima on kinks beside those of smooth networks, many decades apart
         found = values(table, "activation")
-        offsets = -0.2 + 0.15 * np.arange(len(found))
+        offsets = first + 0.12 * np.arange(len(found))
         return tuple(
             series(f"{word}, {name}", column, tone + i, offset, activation=name)
             for i, (name, offset) in enumerate(zip(found, offsets, strict=True))
         )
 
-    orbit = (*by_activation("balance residual", "balance", 3), series("spread along orbits", "orbit_spread", 5, 0.2))
+    orbit = (
+        *by_activation("balance residual", "balance", 3),
+        *by_activation("spread along orbits", "orbit_spread", 5, first=0.1),
+    )
     parts = (
         *by_activation("|rescaling|", "rescaling_part", 1),
         series("|permutation|", "permutation_part", 0, 0.15),
