@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from engine import config as configuration
 from engine import help as words
-from engine import manifest, status
+from engine import manifest, status, turns
 from engine.ending import Interrupted, Unfinished, code_of
 from engine.results import MANIFEST, ResultsError
 
@@ -93,7 +93,6 @@ def launch(config) -> int:
         said = next(iter(str(error).splitlines()), type(error).__name__)
     if not (Path(config.out) / MANIFEST).exists():
         print(f"error: no job began: {said}", file=sys.stderr)
-        _remove_launch(config)
         return 1
     found = status.of_all(Path(config.out))
     if not status.is_complete(found):
@@ -105,7 +104,6 @@ def launch(config) -> int:
         return 1
     if code := attempt(lambda: conclude(config), config.out):
         return code
-    _remove_launch(config)
     print(f"results: {config.out}")
     return 0
 
@@ -120,16 +118,23 @@ def _errors(directory: Path, begun: float) -> list[str]:
     return list(said)
 
 
-def _remove_launch(config) -> None:
-    """Take away what Hydra and Submitit wrote for themselves, pickles among it, once nobody can need it any more."""
-    directory = Path(config.out)
-    if not (directory / JOBS).exists():
+def _remove_launch(directory: Path) -> None:
+    """Take away what Hydra and Submitit wrote for themselves, pickles among it, once nobody can need it any more.
+
+    A process that has begun to launch holds the lock until its jobs have ended: then it is left to that one.  What a
+    scheduler starts later than all this, of a launch whose process was killed, fails and has nothing left to do.
+    """
+    if not directory.exists():
         return
-    if (directory / MANIFEST).exists() and not status.is_complete(status.of_all(directory)):
-        return  # others may be at work, started by a scheduler that looks there
-    shutil.rmtree(directory / JOBS, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        directory.rmdir()  # where nothing else came to be
+    with turns.taken(directory / turns.LAUNCH, wait=False) as alone:
+        begun = (directory / MANIFEST).exists()
+        if not alone or (begun and not status.is_complete(status.of_all(directory))):
+            return  # others may be at work, started by a scheduler that looks there
+        shutil.rmtree(directory / JOBS, ignore_errors=True)
+        if not begun:
+            (directory / turns.LAUNCH).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # where nothing else came to be
 
 
 def main() -> None:
@@ -153,18 +158,28 @@ def main() -> None:
         # its default has the time in it: all jobs of a multirun share one
         sys.argv.append(configuration.as_option("out", jobs[0].out))
     configuration.register()
-    scheduled = bool(jobs) and jobs[0].cluster is not None and jobs[0].cluster.name == "slurm"
-    try:
-        if scheduled:
-            sys.exit(launch(jobs[0]))
+    if not jobs:
         job()
+        sys.exit(0)
+    directory = Path(jobs[0].out)
+    scheduled = jobs[0].cluster is not None and jobs[0].cluster.name == "slurm"
+    try:
+        # a plan leaves nothing
+        turn = contextlib.nullcontext() if jobs[0].dry else turns.taken(directory / turns.LAUNCH, shared=True)
+        with turn:
+            code = launch(jobs[0]) if scheduled else _run()
     except KeyboardInterrupt as error:
         if scheduled:
             print("interrupted: the jobs go on without this process; scancel ends them", file=sys.stderr)
-        else:
-            directory = f"resume={jobs[0].out}" if jobs else "the same command"
-            print(f"interrupted: what is finished is kept, {directory} goes on", file=sys.stderr)
-        sys.exit(code_of(error))
-    if jobs and not failed:
-        _remove_launch(jobs[0])
-    sys.exit(max(failed, default=0))
+            sys.exit(code_of(error))
+        print(f"interrupted: what is finished is kept, resume={directory} goes on", file=sys.stderr)
+        code = code_of(error)
+    if code == 0 or not (directory / MANIFEST).exists():
+        _remove_launch(directory)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """All jobs in this process; the exit code of the worst."""
+    job()
+    return max(failed, default=0)

@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine import results
+from engine import results, turns
 from engine.config import INCIDENTAL, recorded
 from engine.measure import ALWAYS
 
 PACKAGES = ("isoloss", "torch", "triton", "numpy", "scipy", "numba", "scikit-learn", "hydra-core", "pyarrow", "wandb")
-OF_A_LAUNCH = ("jobs", "logs")  # what may be there before the manifest
+OF_A_LAUNCH = ("jobs", "logs", turns.LAUNCH)  # what may be there before the manifest
 
 
 def open_directory(directory: Path, config, schema: pa.Schema, plan: dict[str, int]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from engine import claim, estimate, journal, manifest, memory, plan, processes, results, series
+from engine import claim, estimate, journal, manifest, memory, plan, processes, results, series, turns
 from engine.ending import Interrupt, Unfinished, code_of
 from engine.execution import columns, compute, words
 from engine.progress import Progress
@@ -95,17 +95,24 @@ def _sound(directory: Path, keys: set[str]) -> set[str]:
     """Which of the blocks are there; damaged files are set aside."""
     sizes = journal.sizes(directory)
     while True:
+        done, damaged = _looked_at(directory, keys, sizes)
+        if not damaged:
+            return done
+        with turns.taken(directory / turns.REPORT):  # not while somebody reports on the whole, or has mended it
+            for path in sorted(_looked_at(directory, keys, sizes)[1]):
+                log.warning("%s is damaged and computed anew", path)
+                results.set_aside(path)
+
+
+def _looked_at(directory: Path, keys: set[str], sizes: dict[str, int]) -> tuple[set[str], Collection[Path]]:
+    """Blocks that are there, and damaged files."""
+    while True:
         try:
-            done, damaged = results.finished(directory, keys, sizes)
+            return results.finished(directory, keys, sizes)
         except results.DamagedParts as error:
-            done, damaged = None, error.paths
+            return set(), error.paths
         except FileNotFoundError:
             continue  # compacted or set aside meanwhile
-        for path in sorted(damaged):
-            log.warning("%s is damaged and computed anew", path)
-            results.set_aside(path)
-        if done is not None:
-            return done
 
 
 def _compute_all(config, directory: Path, todo: set[str], tracker, notes, progress, interrupt) -> None:
@@ -150,17 +157,19 @@ def _finish(directory: Path, keys: set[str], tracker) -> set[str]:
     """
     from engine.report import report
 
-    try:
-        if left := keys - results.stored(directory).keys():
-            print(f"{len(left)} blocks are left to other shards; whoever finishes the last one makes the report")
-            tracker.finish(None, [])
-            return set()
-        claim.write(directory)
-        table, figures = report(directory)
-    except results.DamagedParts as error:
-        for path in error.paths:
-            results.set_aside(path)
-        return keys - results.stored(directory).keys()
+    table, figures = None, []
+    # one at a time, or one would read what another sets aside, and write the last report without it
+    with turns.taken(directory / turns.REPORT):
+        try:
+            if left := keys - results.stored(directory).keys():
+                print(f"{len(left)} blocks are left to other shards; whoever finishes the last one makes the report")
+            else:
+                claim.write(directory)
+                table, figures = report(directory)
+        except results.DamagedParts as error:
+            for path in error.paths:
+                results.set_aside(path)
+            return keys - results.stored(directory).keys()
     tracker.finish(table, figures)
     return set()
 
