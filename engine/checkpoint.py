@@ -6,6 +6,7 @@ never measured.
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,39 +55,36 @@ def from_module(module: nn.Module, x: Tensor, loss: str = "mse") -> tuple[Networ
         raise ValueError(f"{name} cannot be traced by torch.fx ({error}); expected a chain of linear layers") from None
     parts, layers, activations = dict(graph.named_modules()), [], []
     for node in graph.graph.nodes:
-        what = parts[node.target] if node.op == "call_module" else node.target
+        what, at = (parts[node.target], node.target) if node.op == "call_module" else (node.target, node.name)
         if isinstance(what, nn.Linear):
             if len(layers) != len(activations):
                 activations.append("linear")
             layers.append(what)
-        elif (activation := _activation(what, node)) is not None:
+        elif (activation := _activation(what, node, f"{name}.{at}")) is not None:
             if len(layers) != len(activations) + 1:
-                raise ValueError(
-                    f"{name}: {node.name} does not stand behind a linear layer; expected one activation each"
-                )
+                raise ValueError(f"{name}.{at} does not stand behind a linear layer; expected one activation each")
             activations.append(activation)
         elif node.op not in ("placeholder", "output") and not isinstance(what, NOTHING) and what not in RESHAPES:
             told = what if isinstance(what, str) else getattr(what, "__name__", type(what).__name__)
             known = ", ".join(kind.__name__ for kind in (nn.Linear, *MODULES))
-            raise ValueError(f"{name}: {node.name} ({told}) cannot be read; expected {known}, flattening and dropout")
+            raise ValueError(f"{name}.{at} ({told}) cannot be read; expected {known}, flattening and dropout")
     hidden = set(activations[: len(layers) - 1])
     if not layers or len(activations) >= len(layers) or len(hidden) > 1:
         found = f"{len(layers)} linear layers with activations {', '.join(activations) or 'none'}"
         raise ValueError(
             f"{name}: {found}; expected one kind of activation between linear layers and none behind the last"
         )
-    network, weights = _network(
-        [(part.weight, part.bias) for part in layers], hidden.pop() if hidden else "linear", loss
-    )
+    activation = hidden.pop() if hidden else "linear"
+    network, weights = _network(name, [(part.weight, part.bias) for part in layers], activation, loss)
     _agree(name, network, weights, module, x)
     return network, weights
 
 
-def _activation(what, node) -> str | None:
+def _activation(what, node, where: str) -> str | None:
     if isinstance(what, nn.LeakyReLU) and what.negative_slope != 0.01:
-        raise ValueError(f"{node.name} has slope {what.negative_slope}, expected 0.01, that of leaky_relu here")
+        raise ValueError(f"{where} has slope {what.negative_slope}, expected 0.01, that of leaky_relu here")
     if isinstance(what, nn.GELU) and what.approximate != "none":
-        raise ValueError(f"{node.name} has approximate={what.approximate!r}, expected 'none', the exact one")
+        raise ValueError(f"{where} has approximate={what.approximate!r}, expected 'none', the exact one")
     if isinstance(what, nn.Module):
         return MODULES.get(type(what))
     return FUNCTIONS.get(what) if node.op in ("call_function", "call_method") else None
@@ -100,11 +98,12 @@ def _agree(name: str, network: Network, weights: Weights, module: nn.Module, x: 
     """
     if x.shape[1] != network.widths[0]:
         raise ValueError(f"x has {x.shape[1]} features, {name} reads {network.widths[0]}")
-    parameter = next(module.parameters())
-    training = module.training
+    parameter, training = next(module.parameters()), module.training
+    if parameter.dtype in (torch.float16, torch.bfloat16):  # their own rounding would hide a difference
+        module = copy.deepcopy(module).float()
     module.eval()
     with torch.no_grad():
-        theirs = module(x.to(parameter)).double().cpu()
+        theirs = module(x.to(parameter.device, next(module.parameters()).dtype)).double().cpu()
     module.train(training)
     ours = network.outputs(weights, x.cpu().double())[0]
     if theirs.shape != ours.shape or not float((theirs - ours).abs().max()) <= AGREEMENT * float(ours.abs().max()):
@@ -133,7 +132,7 @@ def from_state(state: Mapping[str, Tensor], activation: str, where: str, loss: s
                 f"{where}: {after} has shape {tuple(right.shape)} but {before} gives {left.shape[0]} features; "
                 f"expected ({right.shape[0]}, {left.shape[0]})"
             )
-    return _network(layers, activation, loss)
+    return _network(where, layers, activation, loss)
 
 
 def from_file(path: str | Path, activation: str, loss: str = "mse") -> tuple[Network, Weights]:
@@ -158,7 +157,11 @@ def from_file(path: str | Path, activation: str, loss: str = "mse") -> tuple[Net
     return from_state(state, activation, str(path), loss)
 
 
-def _network(layers, activation: str, loss: str) -> tuple[Network, Weights]:
+def _network(where: str, layers, activation: str, loss: str) -> tuple[Network, Weights]:
+    for i, parameters in enumerate(layers, start=1):
+        bad = sum(int((~parameter.isfinite()).sum()) for parameter in parameters if parameter is not None)
+        if bad:
+            raise ValueError(f"{where}: {bad} weights of layer {i} are NaN or infinite, expected finite numbers")
     weights = tuple(weight.detach().cpu().double()[None] for weight, _ in layers)
     with_bias = any(bias is not None for _, bias in layers)
     biases = tuple(

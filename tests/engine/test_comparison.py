@@ -85,7 +85,7 @@ class Shared(nn.Module):
         (Shared(), ["Shared", "flip"]),
         (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), ["BatchNorm1d", "expected Linear, ReLU"]),
         (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)), ["relu, tanh", "one"]),
-        (nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 3)), ["slope 0.2", "0.01"]),
+        (nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.2), nn.Linear(3, 3)), ["Sequential.1", "slope 0.2"]),
         (nn.Sequential(nn.Linear(4, 3), nn.ReLU()), ["none behind the last"]),
         (nn.Sequential(nn.Flatten()), ["0 linear layers"]),
     ],
@@ -96,6 +96,24 @@ def test_what_cannot_be_read_is_refused_by_name(module, words):
         checkpoint.from_module(module, data()[0])
     for word in words:
         assert word in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_to_its_last_bit(dtype):
+    """The rounding of the module's own arithmetic says nothing of how it was read."""
+    module = nn.Sequential(nn.Linear(4, 30), nn.GELU(), nn.Linear(30, 3)).to(dtype)
+    network, weights = checkpoint.from_module(module, data()[0])
+    assert network.activation == "gelu" and next(module.parameters()).dtype == dtype
+    assert torch.equal(weights.layers[0][0], module[0].weight.double())
+
+
+def test_weights_that_are_not_finite_are_refused_by_layer():
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+    module[2].bias.data[1] = torch.inf
+    with pytest.raises(ValueError, match="Sequential: 1 weights of layer 2 are NaN or infinite"):
+        checkpoint.from_module(module, data()[0])
+    with pytest.raises(ValueError, match=r"a\.pt: 1 weights of layer 2"):
+        checkpoint.from_state(module.state_dict(), "relu", "a.pt")
 
 
 def as_module(network: Network, weights: Weights) -> nn.Module:
