@@ -231,10 +231,10 @@ def launches(
     Yields:
         The launches; they share scratch, so that each must run before the next.
     """
-    here, samples = len(slopes[0][0]), task.x.shape[0]
-    room = min(ROWS, samples)
-    one = room * sum(task.widths[1:]) * task.sum_dtype.itemsize
-    together = max(1, min(here, SCRATCH // 3 // one))
+    here, samples, block = len(slopes[0][0]), task.x.shape[0], TILES[task.arithmetic].samples
+    fitting = SCRATCH // 3 // (sum(task.widths[1:]) * task.sum_dtype.itemsize)  # rows of all layers
+    room = min(samples, ROWS, max(block, fitting // block * block))
+    together = max(1, min(here, fitting // room))
     kept = [task.scratch(together, room, width, dtype=task.sum_dtype) for width in task.widths[1:]]
     for item in range(0, here, together):
         for sample in range(0, samples, room):

@@ -126,7 +126,7 @@ def assert_slopes(launched, widths, curve, x, y, losses, factor=1.0, **options):
         torch.testing.assert_close(mine.double(), theirs, rtol=unit, atol=unit * theirs.abs().max().item())
 
 
-@pytest.mark.parametrize("widths", [[64, 256, 256, 10], [784, 3000, 10], [7, 2000]], ids=str)
+@pytest.mark.parametrize("widths", [[64, 256, 256, 10], [7, 20000, 3], [7, 2000]], ids=str)
 def test_gradients_of_wide_networks_take_all_items_and_samples_once_in_bounded_scratch(widths):
     made = task(widths, 1, 100)
     every = slopes_launches(made, 100)
