@@ -53,6 +53,9 @@ class Comparison:
     operations: float | None = None  # floating-point operations that one item needs
     bytes: float | None = None  # that one item must read and write
     ceiling: str | None = None  # the name of the rate that bounds it, a key of ``ceilings``
+    yardstick: Provider | None = (
+        None  # timed in turn with the others; its items are operations, at the rate of a ceiling
+    )
     verify: Callable[[], float] | None = None  # the largest relative difference between providers
     tolerance: float = 0.0
     seconds: float = 1.0  # all providers together, if their fewest samples allow
@@ -129,7 +132,7 @@ def ceilings(device: torch.device) -> dict[str, float]:
     Returns:
         ``float32`` and ``float64``: operations a second of PyTorch's product of 2048 × 2048 matrices; ``bytes``: read
         and written a second by a copy of 256 MB; on a CPU with numba ``…_tiles``: operations a second of this package's
-        own product at n = 64 on one core, times the cores, which PyTorch's product may not reach.
+        own products at n = 64, on all threads at once, which PyTorch's product may not reach.
     """
     rates = {}
     for dtype in (torch.float64, torch.float32):
@@ -141,14 +144,20 @@ def ceilings(device: torch.device) -> dict[str, float]:
     sink = torch.empty_like(source)
     [samples] = timed([Provider("copy", lambda: sink.copy_(source))], 0.5).values()
     rates["bytes"] = 2 * source.numel() * 8 / statistics.median(samples)
-    if device.type == "cpu" and target.numba_missing() is None:
-        from . import product
-
-        for dtype in (torch.float64, torch.float32):
-            [samples] = timed([Provider("tiles", product.one_core(dtype), product.ITEMS)], 0.3).values()
-            name = str(dtype).removeprefix("torch.") + "_tiles"
-            rates[name] = target.threads() * product.OPERATIONS / min(samples)
+    for dtype in (torch.float64, torch.float32):
+        if (product := yardstick(device, dtype)) is not None:
+            [samples] = timed([product], 0.3).values()
+            rates[str(dtype).removeprefix("torch.") + "_tiles"] = 1 / min(samples)
     return rates
+
+
+def yardstick(device: torch.device, dtype: torch.dtype) -> Provider | None:
+    """This package's own products on all threads of a CPU with numba."""
+    if device.type != "cpu" or target.numba_missing() is not None:
+        return None
+    from .product import on_all_threads
+
+    return Provider("product", *on_all_threads(dtype))
 
 
 def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
@@ -160,15 +169,19 @@ def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
 
     Returns:
         Rows with the comparison's shape, times in microseconds per item, ``ratio`` (a provider's time over ours, the
-        median over rounds), and where operations are given ``gflops`` and shares of the ceilings.
+        median over rounds), and where operations are given ``gflops`` and shares of the ceilings: ``share_tiles`` of
+        the yardstick's rate in the same rounds, where there is one.
 
     Raises:
         ArithmeticError: the providers disagree: nothing wrong is timed.
     """
     if comparison.verify is not None and not (off := comparison.verify()) <= comparison.tolerance:
         raise ArithmeticError(f"{comparison.shape}: providers differ by {off:.1e}, expected {comparison.tolerance:.0e}")
-    samples = comparison.samples or timed(comparison.providers, comparison.seconds)
-    ours = samples[comparison.providers[0].name]
+    ours, *theirs = comparison.providers
+    standard = [comparison.yardstick] if comparison.yardstick else []
+    samples = comparison.samples or timed([ours, *standard, *theirs], comparison.seconds)
+    units = samples.pop(comparison.yardstick.name) if standard else []
+    ours = samples[ours.name]
     found = []
     for name, times in samples.items():
         median = statistics.median(times)
@@ -189,6 +202,9 @@ def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
                     row["share" if ceiling == comparison.ceiling else "share_tiles"] = (
                         comparison.operations / median / rates[ceiling]
                     )
+        if standard:
+            shares = (comparison.operations * unit / time for unit, time in zip(units, times, strict=True))
+            row["share_tiles"] = statistics.median(shares)
         if comparison.bytes:
             row["gbytes"] = comparison.bytes / median / 1e9
             row["share_bytes"] = comparison.bytes / median / rates["bytes"]

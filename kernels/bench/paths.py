@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import path_loss
-from . import Comparison, Provider
+from . import Comparison, Provider, yardstick
 
 INPUTS, CLASSES, SAMPLES = 64, 10, 1797
 BLOCK = 512  # samples of a stacked product: smaller blocks lose to the overhead of calls
@@ -189,6 +189,7 @@ def _line(width, depth, pairs, points, dtype, device) -> Comparison:
         ],
         operations=operations(case.widths, points),
         ceiling=str(dtype).removeprefix("torch."),
+        yardstick=yardstick(device, dtype),
         verify=lambda: case.difference(ways),
         tolerance=TOLERANCE[dtype],
         seconds=2.0,
@@ -256,7 +257,7 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
     """Make the suite.
 
     Args:
-        full: more points, depths and float64, and memory at every width.
+        full: more points, depths and float64.
         device: of the networks.
 
     Yields:
@@ -270,5 +271,5 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
         for width, depth in cases:
             yield _line(width, depth, pairs[width], MEMORY_POINTS, torch.float32, device)
             yield _line(width, depth, pairs[width], POINTS, torch.float64, device)
-    for width in pairs if full else (16,):
-        yield _memory(width, 3 if full else 2, torch.float32, device)
+    for width in pairs:
+        yield _memory(width, 3, torch.float32, device)

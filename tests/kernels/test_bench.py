@@ -48,6 +48,19 @@ def test_a_record(tmp_path, monkeypatch):
     assert row["share"] == pytest.approx(row["gflops"] / 2) and row["p20_us"] <= row["median_us"] <= row["p80_us"]
 
 
+def test_a_yardstick_is_timed_in_turn_and_gives_the_share(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(bench, "_sample", lambda run, calls: run() * next(clock))  # slower from round to round
+    ours, theirs = Provider("kernels", lambda: 2.0), Provider("other", lambda: 8.0)
+    standard = Provider("product", lambda: 1.0, items=100)
+    comparison = Comparison(
+        {"n": 8}, [ours, theirs], operations=50.0, ceiling="float64", yardstick=standard, seconds=1e9
+    )
+    mine, other = bench.rows(comparison, {"float64": 1.0, "float64_tiles": 1.0})
+    assert mine["share_tiles"] == pytest.approx(50 / 2 / 100, rel=0.1)
+    assert other["share_tiles"] == pytest.approx(50 / 8 / 100, rel=0.1)
+
+
 def test_the_suite_of_matrix_functions_agrees_with_its_baselines():
     for comparison in suite.comparisons(True, torch.device("cpu"), orders=(3,), batch=20):
         assert comparison.verify() <= comparison.tolerance
