@@ -11,9 +11,15 @@ from engine import claim, manifest, reading, record, results
 TINY = ["sweep.grid.width=[2]", "sweep.grid.depth=[2]", "sweep.seeds=1", "tracking=none"]
 
 
-def test_a_record_names_its_commit_and_keeps_the_authors_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "commit", lambda: "0123abcd")
-    out = engine.run("curves", [*TINY, f"out={tmp_path / 'out'}"])
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A sweep computed by what is committed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "commit", lambda: "0123abcd")
+        return engine.run("curves", [*TINY, f"out={tmp_path_factory.mktemp('out')}"])
+
+
+def test_a_record_names_its_commit_and_keeps_the_authors_words(out, tmp_path):
     (folder,) = record.record(out, tmp_path / "sweeps")
     readme = (folder / "README.md").read_text()
     judged = json.loads((folder / claim.CLAIMS).read_text())
@@ -40,9 +46,9 @@ def test_a_record_names_its_commit_and_keeps_the_authors_words(tmp_path, monkeyp
     assert "outdated" not in index and index.count("[curves](curves/README.md)") == len(judged)
 
 
-def test_what_was_not_committed_is_not_recorded(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "commit", lambda: "0123abcd with changes")
-    out = engine.run("curves", [*TINY, f"out={tmp_path / 'out'}"])
+def test_what_was_not_committed_is_not_recorded(out, tmp_path, monkeypatch):
+    told = results.read_manifest(out) | {"commit": "0123abcd with changes"}
+    monkeypatch.setattr(results, "read_manifest", lambda directory: told)
     with pytest.raises(results.ResultsError, match="expected a commit without changes"):
         record.record(out, tmp_path / "sweeps")
     assert not (tmp_path / "sweeps").exists()

@@ -103,7 +103,7 @@ def killed(cluster, out):
 
 def timed_out(cluster, out):
     """What SLURM sends before a time-out, in the middle of a block; the job is queued again by itself."""
-    launch = Launch(cluster, out).slurm("cluster.shards=2", "cluster.timeout_min=1", "cluster.signal_s=5")
+    launch = Launch(cluster, out).slurm("cluster.shards=2", "cluster.timeout_min=2", "cluster.signal_s=5")
     launch.until(lambda: len(launch.events("end")) >= 2)
     cluster.ask("scancel", "--signal=USR2", launch.job(0))
     return launch.wait(), launch
