@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inline, leaf, part
-from .simd import COLS, ROWS, block, fma, row, store, tile, total, transpose
+from .simd import COLS, ROWS, block, fetch, fma, row, store, tile, total, transpose
 from .tile_matrix import aligned, lanes_of
 
 LARGEST = 12  # order: beyond, packs leave the cache nearest to a core, and rows fill registers by themselves
@@ -27,8 +27,14 @@ def packs(count, n, like):
 
 
 @inline
-def entries(n, like):
-    """Scratch for ``gather`` and ``scatter``: a register for each entry."""
+def entries(A, n, spare):
+    """A register for each entry of a pack, where it is transposed: itself where ``n`` is whole tiles."""
+    return A.reshape(n * n, lanes_of(A)) if A.shape[0] == n else spare
+
+
+@inline
+def spare_entries(n, like):
+    """Scratch for ``entries``."""
     return aligned(n * n * lanes_of(like), like).reshape(n * n, lanes_of(like))
 
 
@@ -44,18 +50,20 @@ def gather(A, spare, a, m, stop, n):
         for e in range(n * n):
             for lane in range(lanes):
                 spare[e, lane] = a[min(m + lane, stop - 1), e]
-    for i in range(n):
-        for j in range(n):
-            store(A, (i, j * lanes), row(spare, (i * n + j, 0), one))
+    if A.shape[0] > n:
+        for i in range(n):
+            for j in range(n):
+                store(A, (i, j * lanes), row(spare, (i * n + j, 0), one))
 
 
 @part
 def scatter(a, m, stop, A, spare, n):
     """Store a pack as matrices ``m`` and following of ``a`` ``(B, n * n)``, those before ``stop``."""
     lanes, one = lanes_of(a), tile(a.dtype.type(0), 1, 1)
-    for i in range(n):
-        for j in range(n):
-            store(spare, (i * n + j, 0), row(A, (i, j * lanes), one))
+    if A.shape[0] > n:
+        for i in range(n):
+            for j in range(n):
+                store(spare, (i * n + j, 0), row(A, (i, j * lanes), one))
     if m + lanes <= stop and lanes <= n * n:
         for e in range(0, n * n, lanes):
             first = min(e, n * n - lanes)
@@ -99,15 +107,23 @@ def product_plus(C, A, B, D, depth):
             store(C, (i, j), add_product(block(D, (i, j), zero), A, B, i, j, depth))
 
 
-@part
-def product_plus_twice(C, D, A, B, depth):
-    """C = A[:, :depth] @ B[:depth] + C, then D = C + D."""
+@leaf
+def add_rows(C, i, A, B, depth, ahead):
+    """C[i : i + len(A)] += A[:, :depth] @ B[:depth]; fetches the same rows of ``ahead``."""
     zero = tile(C.dtype.type(0), TALL, WIDE)
-    for i in range(0, C.shape[0], TALL):
+    for k in range(0, A.shape[0], TALL):
         for j in range(0, C.shape[1], WIDE * lanes_of(C)):
-            sums = add_product(block(C, (i, j), zero), A, B, i, j, depth)
-            store(C, (i, j), sums)
-            store(D, (i, j), sums + block(D, (i, j), zero))
+            fetch(ahead, (i + k, j), zero)
+            store(C, (i + k, j), add_product(block(C, (i + k, j), zero), A, B, k, j, depth))
+
+
+@leaf
+def lift(A, i, j, count, number):
+    """Add a number, or one for each matrix, to ``count`` entries from (i, j) on, along the diagonal."""
+    one, lanes = tile(A.dtype.type(0), 1, 1), lanes_of(A)
+    for k in range(count):
+        at = (i + k, (j + k) * lanes)
+        store(A, at, row(A, at, one) + number)
 
 
 @leaf

@@ -295,6 +295,20 @@ def store(typingctx, array, index, values):
     return types.void(array, index, values), emit
 
 
+@intrinsic
+def fetch(typingctx, array, index, like):
+    """Ask for array[index ...], a tile shaped as ``like``, to be brought into the cache; memory need not be there."""
+
+    def emit(context, builder, sig, args):
+        byte, choice = ir.IntType(8).as_pointer(), (I32(0), I32(2), I32(1))  # to read, to the second level, data
+        made = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, made, "llvm.prefetch.p0")
+        for pointer in _pointers(context, builder, sig, args, like):
+            builder.call(function, [builder.bitcast(pointer, byte), *choice])
+
+    return types.void(array, index, like), emit
+
+
 def _combine(name):
     """How two registers become one, for np.add, np.maximum or np.minimum."""
     return lambda builder, x, y: builder.fadd(x, y) if name == "add" else _llvm(name, builder, x, y, fastmath=("nsz",))

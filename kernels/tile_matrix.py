@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inline, leaf, part
-from .simd import COLS, LANES32, LANES64, ROWS, block, column, fma, largest, over_rows, row, store, tile
+from .simd import COLS, LANES32, LANES64, ROWS, block, column, fetch, fma, largest, over_rows, row, store, tile
 
 
 @leaf
@@ -81,21 +81,25 @@ def product_plus(C, A, B, D, depth):
             store(C, (i, j), add_product(block(D, (i, j), tile(zero, ROWS, 1)), A, B, i, j, depth))
 
 
-@part
-def product_plus_twice(C, D, A, B, depth):
-    """C = A[:, :depth] @ B[:depth] + C, then D = C + D; sizes as in ``product``."""
+@leaf
+def add_rows(C, i, A, B, depth, ahead):
+    """C[i : i + len(A)] += A[:, :depth] @ B[:depth], sizes as in ``product``; fetches the same rows of ``ahead``."""
     zero, one = tile(C.dtype.type(0), ROWS, COLS), tile(C.dtype.type(0), ROWS, 1)
     lanes = lanes_of(C)
     whole = C.shape[1] // (COLS * lanes) * (COLS * lanes)
-    for i in range(0, C.shape[0], ROWS):
+    for k in range(0, A.shape[0], ROWS):
         for j in range(0, whole, COLS * lanes):
-            sums = add_product(block(C, (i, j), zero), A, B, i, j, depth)
-            store(C, (i, j), sums)
-            store(D, (i, j), sums + block(D, (i, j), zero))
+            fetch(ahead, (i + k, j), zero)
+            store(C, (i + k, j), add_product(block(C, (i + k, j), zero), A, B, k, j, depth))
         for j in range(whole, C.shape[1], lanes):
-            rest = add_product(block(C, (i, j), one), A, B, i, j, depth)
-            store(C, (i, j), rest)
-            store(D, (i, j), rest + block(D, (i, j), one))
+            store(C, (i + k, j), add_product(block(C, (i + k, j), one), A, B, k, j, depth))
+
+
+@leaf
+def lift(A, i, j, count, number):
+    """Add a number to ``count`` entries of ``A`` from (i, j) on, along the diagonal."""
+    for k in range(count):
+        A[i + k, j + k] += number
 
 
 @leaf

@@ -10,17 +10,19 @@ import math
 
 import numpy as np
 
-from ..jit import kernel, leaf
+from ..jit import inline, kernel, leaf
 from ..lane_matrix import (
+    add_rows,
     entries,
     gather,
+    lift,
     norms,
     packs,
     product,
     product_plus,
-    product_plus_twice,
     scatter,
     some,
+    spare_entries,
     square_where,
     take_where,
 )
@@ -39,20 +41,25 @@ def doublings(log_reach):
     return np.where(times > 0.0, np.where(times < np.inf, times, 0.0 * times), 0.0)
 
 
+@inline
+def _here(A, a, m):
+    """The matrices of ``a`` ``(B, n, n)`` from ``m`` on as one of the size of the pack ``A``, if there are so many."""
+    n, stop = a.shape[1], m + lanes_of(a)
+    return a[m:stop].reshape(A.shape) if A.shape[0] == n and stop <= a.shape[0] else A
+
+
 @kernel
 def exponentials(start, stop, a, t, out):
     """Entries ``start`` to ``stop`` of ``out``, ``a`` and ``out`` ``(B, n, n)``, ``t`` ``(1 or B, 1)``, contiguous."""
     n, lanes = a.shape[1], lanes_of(a)
     norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
     limit = LIMIT64 if a.itemsize == 8 else LIMIT32
-    W, spare, numbers = packs(10, n, a), entries(n, a), aligned(lanes, a)
-    I, A, A2, A3, A6, P, Q, R, X, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9]
+    W, spare, numbers = packs(8, n, a), spare_entries(n, a), aligned(lanes, a)
+    A, A2, A3, A6, P, Q, R, X = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7]
     zero = tile(a.dtype.type(0), 1, 1)
-    for i in range(n):
-        store(I, (i, i * lanes), zero + 1.0)
     matrices, results = a.reshape(a.shape[0], n * n), out.reshape(out.shape[0], n * n)
     for m in range(start, stop, lanes):
-        gather(A, spare, matrices, m, stop, n)
+        gather(A, entries(A, n, spare), matrices, m, stop, n)
         for lane in range(lanes):
             numbers[lane] = t[min(m + lane, stop - 1) if t.shape[0] > 1 else 0, 0]
         size, time = norms(A, n), row(numbers, 0, zero)
@@ -66,17 +73,18 @@ def exponentials(start, stop, a, t, out):
             log = log_alpha(size, norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
             squarings = high * doublings(log - math.log(norm_18))
             c = time * power_of_two(-squarings)
-            degree_18(product_plus, product_plus_twice, X, I, A, A2, A3, A6, P, Q, R, A3, A6, n, c)
+            target, ahead = _here(A, out, m), _here(A, a, m + lanes)
+            degree_18(add_rows, lift, X, A, A2, A3, A6, P, Q, R, n, c, target, ahead)
             while some(squarings):
-                square_where(Y, X, n, squarings > 0.0)
-                X, Y, squarings = Y, X, np.maximum(squarings - 1.0, 0.0)
+                square_where(Q, X, n, squarings > 0.0)
+                X, Q, squarings = Q, X, np.maximum(squarings - 1.0, 0.0)
         if some(middle):
-            degree_8(product, product_plus, Y, I, A, A2, P, Q, R, n, time)
-            take_where(X, Y, middle > 0.0)
+            degree_8(product, product_plus, lift, A6, A, A2, P, Q, R, n, time)
+            take_where(X, A6, middle > 0.0)
         if some(low):
-            degree_4(product_plus, Y, I, A, A2, P, Q, n, time)
-            take_where(X, Y, low > 0.0)
-        scatter(results, m, stop, X, spare, n)
+            degree_4(product_plus, lift, A6, A, A2, P, Q, n, time)
+            take_where(X, A6, low > 0.0)
+        scatter(results, m, stop, X, entries(X, n, spare), n)
         store(numbers, 0, np.maximum(size, reach))
         for entry in range(m, min(m + lanes, stop)):
             if limit < numbers[entry - m] < math.inf:  # powers may overflow

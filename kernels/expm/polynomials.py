@@ -28,19 +28,21 @@ def log_alpha(one, two, three, six):
 
 
 @leaf
-def degree_4(times_plus, X, I, A, A2, P, Q, n, c):
+def degree_4(times_plus, lift, X, A, A2, P, Q, n, c):
     """X = I + cA + c²A² (I/2 + cA/6 + c²A²/24)."""
     zero, c2 = tile(A.dtype.type(0), 1, STEP), c * c
     step = STEP * lanes_of(A)
     for k in range(0, A.size, step):
-        i, a, a2 = row(I, (0, k), zero), row(A, (0, k), zero), row(A2, (0, k), zero)
-        store(P, (0, k), c2 * fma(a2, c2 / 24, fma(a, c / 6, 0.5 * i)))
-        store(Q, (0, k), fma(a, c, i))
+        a, a2 = row(A, (0, k), zero), row(A2, (0, k), zero)
+        store(P, (0, k), c2 * fma(a2, c2 / 24, c / 6 * a))
+        store(Q, (0, k), c * a)
+    lift(P, 0, 0, n, 0.5 * c2)
+    lift(Q, 0, 0, n, 1.0)
     times_plus(X, A2, P, Q, n)
 
 
 @leaf
-def degree_8(times, times_plus, X, I, A, A2, P, Q, R, n, c):
+def degree_8(times, times_plus, lift, X, A, A2, P, Q, R, n, c):
     """X = I + cA + y2 c²A² + (x3 c²A² + A⁴)(x4 I + x5 cA + x6 c²A² + x7 A⁴), A⁴ = c²A² (x1 cA + x2 c²A²)."""
     zero, c2 = tile(A.dtype.type(0), 1, STEP), c * c
     step = STEP * lanes_of(A)
@@ -49,28 +51,40 @@ def degree_8(times, times_plus, X, I, A, A2, P, Q, R, n, c):
         store(P, (0, k), c2 * fma(a2, X2 * c2, X1 * c * a))
     times(X, A2, P, n)
     for k in range(0, A.size, step):
-        i, a, a2, a4 = row(I, (0, k), zero), row(A, (0, k), zero), row(A2, (0, k), zero), row(X, (0, k), zero)
+        a, a2, a4 = row(A, (0, k), zero), row(A2, (0, k), zero), row(X, (0, k), zero)
         store(P, (0, k), fma(a2, X3 * c2, a4))
-        store(Q, (0, k), fma(a4, X7, fma(a2, X6 * c2, fma(a, X5 * c, X4 * i))))
-        store(R, (0, k), fma(a2, Y2 * c2, fma(a, c, i)))
+        store(Q, (0, k), fma(a4, X7, fma(a2, X6 * c2, X5 * c * a)))
+        store(R, (0, k), fma(a2, Y2 * c2, c * a))
+    lift(Q, 0, 0, n, X4)
+    lift(R, 0, 0, n, 1.0)
     times_plus(X, P, Q, R, n)
 
 
 @leaf
-def degree_18(times_plus, times_plus_twice, X, I, A, A2, A3, A6, P, Q, R, S, T, n, c):
+def degree_18(add_rows, lift, X, A, A2, A3, A6, L, Q, R, n, c, target, ahead):
     """X = B_2 + (B_3 + A⁹) A⁹, A⁹ = B_1 B_5 + B_4, each B_i a combination of I and powers of cA.
 
-    ``S`` and ``T`` may be powers that are no longer needed.
+    What the product of a row of tiles needs is combined just before it, the left factor in ``L``, as high as a tile, so
+    that little is written and read again.  ``X`` may be ``Q``.  ``target`` and ``ahead``, of its size, are fetched.
     """
     zero, c2, c3, c6 = tile(A.dtype.type(0), 1, STEP), c * c, c * c * c, c * c * c * c * c * c
-    step = STEP * lanes_of(A)
-    for k in range(0, A.size, step):  # B_1 to B_5 in P, T, S, R, Q
-        i, a, a2 = row(I, (0, k), zero), row(A, (0, k), zero), row(A2, (0, k), zero)
-        a3, a6 = row(A3, (0, k), zero), row(A6, (0, k), zero)
-        store(P, (0, k), fma(a3, B1[2] * c3, fma(a2, B1[1] * c2, B1[0] * c * a)))
+    step, height = STEP * lanes_of(A), L.shape[0]
+    for k in range(0, A.size, step):
+        a2, a3, a6 = row(A2, (0, k), zero), row(A3, (0, k), zero), row(A6, (0, k), zero)
         store(Q, (0, k), fma(a6, B5[2] * c6, fma(a3, B5[1] * c3, B5[0] * c2 * a2)))
-        store(R, (0, k), fma(a6, B4[4] * c6, fma(a3, B4[3] * c3, fma(a2, B4[2] * c2, fma(a, B4[1] * c, B4[0] * i)))))
-        store(S, (0, k), fma(a6, B3[4] * c6, fma(a3, B3[3] * c3, fma(a2, B3[2] * c2, fma(a, B3[1] * c, B3[0] * i)))))
-        store(T, (0, k), fma(a6, B2[3] * c6, fma(a3, B2[2] * c3, fma(a2, B2[1] * c2, B2[0] * c * a))))
-    times_plus_twice(R, S, P, Q, n)
-    times_plus(X, S, R, T, n)
+    for i in range(0, A.shape[0], height):
+        for k in range(0, L.size, step):
+            a, a2 = row(A, (i, k), zero), row(A2, (i, k), zero)
+            a3, a6 = row(A3, (i, k), zero), row(A6, (i, k), zero)
+            store(L, (0, k), fma(a3, B1[2] * c3, fma(a2, B1[1] * c2, B1[0] * c * a)))
+            store(R, (i, k), fma(a6, B4[4] * c6, fma(a3, B4[3] * c3, fma(a2, B4[2] * c2, B4[1] * c * a))))
+        add_rows(R, i, L, Q, n, target)
+        lift(R, i, i, min(height, n - i), B4[0])  # last: a register is not read again right after one of its numbers
+    for i in range(0, A.shape[0], height):
+        for k in range(0, L.size, step):
+            a, a2 = row(A, (i, k), zero), row(A2, (i, k), zero)
+            a3, a6, a9 = row(A3, (i, k), zero), row(A6, (i, k), zero), row(R, (i, k), zero)
+            store(L, (0, k), fma(a6, B3[4] * c6, fma(a3, B3[3] * c3, fma(a2, B3[2] * c2, fma(a, B3[1] * c, a9)))))
+            store(X, (i, k), fma(a6, B2[3] * c6, fma(a3, B2[2] * c3, fma(a2, B2[1] * c2, B2[0] * c * a))))
+        lift(L, 0, i, min(height, n - i), B3[0])
+        add_rows(X, i, L, R, n, ahead)

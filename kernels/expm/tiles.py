@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 from ..jit import kernel, leaf, part
-from ..tile_matrix import divide, get, norm, product, product_plus, product_plus_twice, put, scratch
+from ..simd import ROWS
+from ..tile_matrix import add_rows, divide, get, lift, norm, product, product_plus, put, scratch
 from .polynomials import LIMIT32, LIMIT64, NORMS32, NORMS64, degree_4, degree_8, degree_18, log_alpha
 
 LOG2E = math.log2(math.e)
@@ -28,18 +29,19 @@ def doublings(excess, time, shift):
 
 @part
 def _exponentials(start, stop, a, t, out, W):
-    """``exponentials`` with scratch, whose first matrix is the identity."""
+    """``exponentials`` with scratch."""
     n, points = a.shape[1], t.shape[1]
     norm_4, norm_8, norm_18 = NORMS64 if a.itemsize == 8 else NORMS32
     limit = LIMIT64 if a.itemsize == 8 else LIMIT32
-    I, A2, A3, A6, P, Q, R, S, T, Y = W[0], W[1], W[2], W[3], W[4], W[5], W[6], W[7], W[8], W[9]
-    A, whole = W[10], W.shape[1] == n and W.shape[2] == n
+    A2, A3, A6, P, Q, R, Z = W[0], W[1], W[2], W[3], W[4], W[5], W[6]
+    A, whole = W[7], W.shape[1] == n and W.shape[2] == n
+    height = ROWS if n > 16 else P.shape[0]  # of what is combined at once; all where it fits the first cache
     now, powers, size, excess, shift = -1, 1, 0.0, 0.0, 0
     for entry in range(start, stop):
         m = entry // points
         time = float(t[m if t.shape[0] > 1 else 0, entry % points])
         if m != now:
-            A = a[m] if whole else W[10]
+            A = a[m] if whole else W[7]
             if not whole:
                 put(A, a, m)
             size = float(norm(A))
@@ -49,20 +51,20 @@ def _exponentials(start, stop, a, t, out, W):
                 product(A3, A2, A, n)
                 product(A6, A3, A3, n)
                 if not norm(A6) < math.inf:  # scale first
-                    A, shift = W[10], math.frexp(size)[1]
+                    A, shift = W[7], math.frexp(size)[1]
                     put(A, a, m)
                     divide(A, shift)
                     size = float(norm(A))
-        X = out[entry] if whole else W[11]
+        X = out[entry] if whole else Z
         reach = math.ldexp(size * abs(time), shift)
         c = math.ldexp(time, shift)
         if powers == 1:
             powers = 2
             product(A2, A, A, n)
         if reach <= norm_4:
-            degree_4(product_plus, X, I, A, A2, P, Q, n, c)
+            degree_4(product_plus, lift, X, A, A2, P, Q, n, c)
         elif reach <= norm_8:
-            degree_8(product, product_plus, X, I, A, A2, P, Q, R, n, c)
+            degree_8(product, product_plus, lift, X, A, A2, P, Q, R, n, c)
         else:
             if powers == 2:
                 powers = 6
@@ -72,9 +74,10 @@ def _exponentials(start, stop, a, t, out, W):
                 excess = log * LOG2E - math.log2(norm_18)
             squarings = doublings(excess, time, shift)
             c = math.ldexp(time, shift - squarings)
+            Y = Q
             if squarings % 2:  # so that the last is X
                 X, Y = Y, X
-            degree_18(product_plus, product_plus_twice, X, I, A, A2, A3, A6, P, Q, R, S, T, n, c)
+            degree_18(add_rows, lift, X, A, A2, A3, A6, P[:height], Q, R, n, c, out[entry], a[min(m + 1, len(a) - 1)])
             for _ in range(squarings):
                 product(Y, X, X, n)
                 X, Y = Y, X
@@ -89,7 +92,5 @@ def exponentials(start, stop, a, t, out):
     ``a`` is ``(B, n, n)``, ``t`` is ``(1 or B, T)``; all contiguous, one dtype.  A matrix that is whole tiles is read
     and written where it lies, others in scratch.
     """
-    W = scratch(12, a.shape[1], a)
-    for i in range(a.shape[1]):
-        W[0, i, i] = 1
+    W = scratch(8, a.shape[1], a)
     _exponentials(start, stop, a, t, out, W)

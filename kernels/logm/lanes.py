@@ -12,7 +12,19 @@ import math
 import numpy as np
 
 from ..jit import kernel, leaf
-from ..lane_matrix import WIDE, entries, gather, norms, packs, product, product_plus, scatter, some, take_where
+from ..lane_matrix import (
+    WIDE,
+    entries,
+    gather,
+    norms,
+    packs,
+    product,
+    product_plus,
+    scatter,
+    some,
+    spare_entries,
+    take_where,
+)
 from ..simd import LANES64, fma, row, store, tile
 from ..tile_math import exp64, log64
 from ..tile_matrix import aligned
@@ -158,14 +170,14 @@ def series(E, I, W, pivots, n, active):
 def logarithms(start, stop, a, out):
     """Entries ``start`` to ``stop`` of ``out``: logarithms of ``a``, NaN where there is none; ``(B, n, n)`` float64."""
     n, zero = a.shape[1], tile(0.0, 1, 1)
-    matrices, spare = packs(13, n, a), entries(n, a)
+    matrices, spare = packs(13, n, a), spare_entries(n, a)
     W, A, E, I, R = matrices[:9], matrices[9], matrices[10], matrices[11], matrices[12]
     pivots, numbers = aligned(n * LANES64, a).reshape(n, LANES64), aligned(LANES64, a)
     for i in range(n):
         store(I, (i, i * LANES64), zero + 1.0)
     sources, results = a.reshape(a.shape[0], n * n), out.reshape(out.shape[0], n * n)
     for m in range(start, stop, LANES64):
-        gather(A, spare, sources, m, stop, n)
+        gather(A, entries(A, n, spare), sources, m, stop, n)
         size = norms(A, n)
         active = np.where(size > SMALL, np.where(size < LARGE, 1.0, zero), 0.0)
         finished = zero
@@ -178,7 +190,7 @@ def logarithms(start, stop, a, out):
             if not some(active):
                 break
             active = root(A, I, W, pivots, n, active)
-        scatter(results, m, stop, R, spare, n)
+        scatter(results, m, stop, R, entries(R, n, spare), n)
         store(numbers, 0, finished)
         for entry in range(m, min(m + LANES64, stop)):
             if numbers[entry - m] == 0.0:

@@ -175,6 +175,19 @@ def test_results_begin_a_cache_line(dtype):
         assert out.fill_(2.0).sum() == 18 * batch
 
 
+def test_large_pages_serve_again_once_nothing_refers_to_them():
+    batch = memory.LARGE // 8
+    first = memory.empty(batch, 1, 1, dtype=torch.float64)
+    place, view = first.data_ptr(), first[1:]
+    del first
+    view.fill_(3.0)
+    others = [memory.empty(batch, 1, 1, dtype=torch.float64).fill_(4.0) for _ in range(2)]
+    assert place not in [other.data_ptr() for other in others] and (view == 3.0).all()
+    del view
+    assert memory.empty(5 * batch, dtype=torch.float64).data_ptr() != place  # too small
+    assert memory.empty(batch, dtype=torch.float64).data_ptr() == place
+
+
 def test_more_entries_than_32_bits_count(tmp_path):
     """The last matrices of a batch of 2³¹ numbers, in files without content."""
     from kernels.expm import tiles

@@ -16,6 +16,7 @@ from kernels.simd import (
     bits,
     block,
     column,
+    fetch,
     fma,
     largest,
     over_rows,
@@ -149,6 +150,18 @@ def test_a_square_of_registers_is_transposed_and_nothing_else_is_written(dtype):
     expected = np.full_like(out, 99)
     expected[2 : 2 + lanes, 1 : 1 + lanes] = x[1 : 1 + lanes, 3 : 3 + lanes].T
     np.testing.assert_array_equal(out, expected)
+
+
+@kernel
+def fetched(x, i):
+    fetch(x, (i, 0), tile(x.dtype.type(0), 2, 2))
+
+
+def test_what_is_fetched_need_not_be_there():
+    x = np.ones((2, 2 * LANES64))
+    for i in (0, 2**40, -(2**40)):
+        fetched(x, i)
+    assert (x == 1).all()
 
 
 def test_a_tile_needs_constant_sizes():
