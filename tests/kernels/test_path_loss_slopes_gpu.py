@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 import struct
 
 import pytest
@@ -93,6 +94,20 @@ def test_gradients_by_the_kernels_are_those_of_pytorch(launched, widths, activat
     options = {"activation": activation, "skip": skip}
     options["losses"] = ["cross_entropy", "error_rate", "sse"] if labels else ["mse", "sse"]
     assert_slopes(launched, widths, curve, *data(70, widths, labels, dtype), **options)
+
+
+@pytest.mark.slow  # python -m pytest -m slow -k random tests/kernels/test_path_loss_slopes_gpu.py
+@pytest.mark.parametrize("seed", range(60))
+def test_gradients_of_random_networks(launched, seed):
+    draw = random.Random(seed)
+    hidden, labels = draw.choice([[1, 7], [7, 16], [33], [70]]), draw.random() < 0.6
+    widths = [draw.choice([1, 5, *hidden]), *(draw.choice(hidden) for _ in range(draw.randrange(5)))]
+    widths.append(draw.choice([2, 5, 40, *hidden]) if labels else draw.choice([1, 5, *hidden]))
+    activation = draw.choice(["linear", "tanh", "sigmoid", "gelu"])  # no kinks, where any gradient would do
+    options = {"activation": activation, "skip": draw.choice([0.0, 0.5])}
+    options["losses"] = draw.sample(errors.LOSSES if labels and widths[-1] > 1 else ["mse", "sse"], 2)
+    x, y = data(draw.choice([1, 64, 71, 150]), widths, labels)
+    assert_slopes(launched, widths, draw.random() < 0.5, x, y, **options)
 
 
 def test_gradients_add_up_over_parts_of_the_samples(launched):
