@@ -17,7 +17,7 @@ from .layout import PAIR, Layout, Samples, padded
 NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
 KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
 KEPT_SAMPLES = 288  # more are no use
-WIDE_BYTES = 2**19  # of the first layer at the two ends of a line
+WIDE_BYTES = 2**20  # of the first layer at the two ends of a line
 GROUP_BYTES = 2**19  # of networks on a line
 PACKED_BYTES = 2**25  # of networks that are packed at once
 DTYPES = (torch.float32, torch.float64)

@@ -110,7 +110,8 @@ def mix_rows(mixture, begin, end, j, like, activation):
     """
     out, a, b, s, t = mixture
     for i in range(begin, end):
-        store(out, (i, j), bent(row(a, (i, j), like) * s + row(b, (i, j), like) * t, activation))
+        z = fma(row(b, (i, j), like), t, row(a, (i, j), like) * s)
+        store(out, (i, j), bent(z, activation))
 
 
 @part
@@ -198,7 +199,7 @@ def interpolate(out, a, b, s, t, begin):
     """Set out = s a + t b from number ``begin`` on, the beginning of a layer."""
     like = tile(out.dtype.type(0), 1, 1)
     for k in range(begin, out.shape[0], lanes_of(out)):
-        store(out, k, row(a, k, like) * s + row(b, k, like) * t)
+        store(out, k, fma(row(b, k, like), t, row(a, k, like) * s))
 
 
 @leaf
