@@ -8,10 +8,6 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -25,8 +21,7 @@ from . import Comparison, Provider, yardstick
 INPUTS, CLASSES, SAMPLES = 64, 10, 1797
 BLOCK = 512  # samples of a stacked product: smaller blocks lose to the overhead of calls
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}  # relative to the loss
-POINTS = 25
-MEMORY_PAIRS, MEMORY_POINTS = 1024, 101
+POINTS, MANY = 25, 101
 
 
 class Case:
@@ -182,7 +177,7 @@ def _line(width, depth, pairs, points, dtype, device) -> Comparison:
         ways["captured loop"] = case.captured
     some = min(pairs, 2)
     return Comparison(
-        _shape(width, depth, pairs, points, dtype),
+        shape(width, depth, pairs, points, dtype),
         [
             Provider("kernels", case.kernels, pairs),
             *(Provider(n, functools.partial(f, some), some) for n, f in ways.items()),
@@ -196,61 +191,10 @@ def _line(width, depth, pairs, points, dtype, device) -> Comparison:
     )
 
 
-def _shape(width, depth, pairs, points, dtype) -> dict[str, object]:
+def shape(width, depth, pairs, points, dtype) -> dict[str, object]:
+    """The columns that say what is computed."""
     name = str(dtype).removeprefix("torch.")
     return {"width": width, "depth": depth, "pairs": pairs, "points": points, "dtype": name}
-
-
-def peak(width: int, depth: int, dtype: str) -> tuple[float, float]:
-    """MB of one call in this process, beyond what it held before, and seconds: by Linux's high-water mark."""
-    case = Case(width, depth, MEMORY_PAIRS, MEMORY_POINTS, getattr(torch, dtype), torch.device("cpu"))
-    network = Case(width, depth, 1, 2, getattr(torch, dtype), torch.device("cpu"))
-    network.kernels()  # compiles
-
-    def status(field: str) -> float:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")
-    before = status("VmRSS")
-    seconds = _seconds(case)
-    return status("VmHWM") - before, seconds
-
-
-def _seconds(case: Case) -> float:
-    start = time.perf_counter()
-    case.kernels().tolist()  # waits for a GPU
-    return time.perf_counter() - start
-
-
-def _device_peak(case: Case) -> tuple[float, float]:
-    """MB of one call on a GPU, beyond what it held before, and seconds."""
-    case.kernels()  # compiles
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    seconds = _seconds(case)
-    return (torch.cuda.max_memory_allocated() - before) / 1e6, seconds
-
-
-def _memory(width, depth, dtype, device) -> Comparison:
-    """Of the one call whose memory is measured, in a process of its own on a CPU: larger widths take a minute."""
-    case = Case(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype, device)
-    name = str(dtype).removeprefix("torch.")
-    code = f"import json; from kernels.bench.paths import peak; print(json.dumps(peak({width}, {depth}, {name!r})))"
-    if device.type == "cuda":
-        peak_mb, seconds = _device_peak(case)
-    else:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        peak_mb, seconds = json.loads(done.stdout.splitlines()[-1])
-    return Comparison(
-        _shape(width, depth, MEMORY_PAIRS, MEMORY_POINTS, dtype),
-        [Provider("kernels", case.kernels, MEMORY_PAIRS)],
-        operations=operations(case.widths, MEMORY_POINTS),
-        ceiling=name,
-        notes={"peak_mb": peak_mb},
-        samples={"kernels": [seconds / MEMORY_PAIRS]},
-    )
 
 
 def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
@@ -261,7 +205,7 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
         device: of the networks.
 
     Yields:
-        Comparisons over widths and depths; memory beyond inputs and outputs.
+        Comparisons over widths and depths.
     """
     pairs = {16: 64, 64: 16, 128: 8, 256: 4}
     cases = [(16, 2), (16, 3), (64, 3), (128, 3), (256, 3)]
@@ -269,7 +213,5 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
         yield _line(width, depth, pairs[width], POINTS, torch.float32, device)
     if full:
         for width, depth in cases:
-            yield _line(width, depth, pairs[width], MEMORY_POINTS, torch.float32, device)
+            yield _line(width, depth, pairs[width], MANY, torch.float32, device)
             yield _line(width, depth, pairs[width], POINTS, torch.float64, device)
-    for width in pairs:
-        yield _memory(width, 3, torch.float32, device)

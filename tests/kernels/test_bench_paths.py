@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.bench import paths, training
+from kernels.bench import memory, paths, training
 
 CPU = torch.device("cpu")
 
@@ -26,6 +26,16 @@ def test_a_wrong_way_is_noticed():
 def test_all_ways_of_training_agree(batch_size):
     comparison = training._training([64, 8, 10], batch_size, "adam", torch.float64, CPU, networks=3)
     assert comparison.verify() <= comparison.tolerance
+
+
+def test_memory_is_that_of_a_call(monkeypatch):
+    for name, value in {"PAIRS": 64, "MANY": 3}.items():
+        monkeypatch.setattr(memory, name, value)
+    kernels = paths.Case.kernels
+    few, _ = memory.peak(8, 2, "float64")
+    monkeypatch.setattr(paths.Case, "kernels", lambda case: (torch.ones(2**24), kernels(case))[1])
+    more, seconds = memory.peak(8, 2, "float64")
+    assert 0 <= few < 32 and 60 < more < 100 and seconds > 0
 
 
 def test_counts_of_operations():
