@@ -1,6 +1,8 @@
 """``python -m engine +sweep=NAME``; the console command is ``isoloss``."""
 
 import importlib.util
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -20,9 +22,23 @@ def main() -> None:
     if told := hidden_kernels():
         print(f"error: {told}", file=sys.stderr)
         sys.exit(2)
+    # an exception would be a traceback, or be swallowed by a library in the middle of its own start, as by torch
+    heard = signal.getsignal(signal.SIGINT)
+    if heard is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     from engine.command_line import main
 
-    main()
+    signal.signal(signal.SIGINT, heard)
+    try:
+        main()
+    except KeyboardInterrupt:
+        _interrupted()
+
+
+def _interrupted(*signal_and_frame: object) -> None:
+    """The sentence and the exit code of a process that was interrupted before it began anything."""
+    os.write(2, b"interrupted: nothing has begun\n")
+    os._exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

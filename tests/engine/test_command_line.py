@@ -113,3 +113,27 @@ def test_another_package_named_kernels_is_named(tmp_path):
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert told.returncode == 2 and told.stdout == ""
     assert told.stderr.startswith(f"error: {tmp_path / 'kernels'} is another package named kernels; run: pip uninstall")
+
+
+INTERRUPTED = """
+import os, signal, sys
+from engine import __main__ as start
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "engine.command_line":
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                sum(range(1000))
+            except BaseException:  # as a library does whose own start is interrupted
+                pass
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+start.main()
+"""
+
+
+def test_interrupted_before_anything_began():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted: nothing has begun\n")
