@@ -159,8 +159,10 @@ def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
 
 def _where_lost(problem: Problem, sums: np.ndarray, values: list[Tensor], whole) -> list[Tensor]:
     """Replace what is not finite by ``whole(pairs)``: zeros of the factor times infinity are not what samples give."""
+    if not problem.reduced:
+        return values
     lost = torch.from_numpy(~np.isfinite(sums).all(axis=(1, 2))).nonzero()[:, 0]
-    if problem.reduced and len(lost):
+    if len(lost):
         for value, again in zip(values, whole(lost), strict=True):
             value[lost] = again
     return values
