@@ -19,6 +19,7 @@ from engine import help as words
 from engine import manifest, status, turns
 from engine.ending import Interrupted, Unfinished, code_of
 from engine.results import MANIFEST, ResultsError
+from engine.tracking.wandb.account import without_key
 
 JOBS = "jobs"  # hydra.sweep.dir in conf/config.yaml
 SHOWN_ERRORS = 3
@@ -55,7 +56,7 @@ def attempt(run: Callable[[], object], out: str) -> int:
     try:
         run()
     except (configuration.ConfigError, ResultsError, Unfinished) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_key(str(error))}", file=sys.stderr)
         return code_of(error)
     except Interrupted as stop:
         print(f"stopped by {stop}: what is finished is kept, resume={out} goes on", file=sys.stderr)
@@ -152,7 +153,7 @@ def main() -> None:
         print(words.listing(), file=sys.stderr)
         sys.exit(2)
     except (configuration.ConfigError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_key(str(error))}", file=sys.stderr)
         sys.exit(2)
     if jobs:
         # its default has the time in it: all jobs of a multirun share one

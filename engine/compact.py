@@ -95,7 +95,8 @@ def _write(directory: Path, batch: list) -> None:
             raise results.ResultsError(f"{directory}: a part is gone, as if another compaction were at work") from None
         raise results.CannotWrite(f"{path}: cannot be written ({error.strerror or error}); nothing is lost") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none, or nothing can be written here
+            temporary.unlink()
     results.sync(path.parent)
 
 

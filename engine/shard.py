@@ -14,6 +14,7 @@ from engine import claim, estimate, journal, manifest, memory, plan, processes, 
 from engine.ending import Interrupt, Unfinished, code_of
 from engine.execution import columns, compute, words
 from engine.progress import Progress
+from engine.tracking.wandb.account import without_key
 from engine.types import Block
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def run_share(config, *, report: bool = True) -> Path:
                     break
                 log.warning("%d blocks are damaged and computed anew", len(todo))
     except BaseException as error:
-        notes.stop(code_of(error), str(error) or type(error).__name__)
+        notes.stop(code_of(error), without_key(str(error) or type(error).__name__))
         raise
     if not report:
         tracker.finish(None, [])

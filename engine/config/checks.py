@@ -17,6 +17,7 @@ from engine.config.plain import recorded, resumed
 from engine.config.schema import CARRIED, INCIDENTAL, root_schema
 from engine.discovery import members
 from engine.results import flatten
+from engine.tracking.wandb.account import KEY, without_key
 from kernels.errors import ACTIVATIONS
 
 LOSSES = ("mse", "sse", "cross_entropy")
@@ -44,6 +45,7 @@ def check(cfg, overrides: Sequence[str]) -> Any:
         raise NoSweep(f"no sweep is named: add +sweep=NAME, one of {', '.join(sweeps())}")
     plain = OmegaConf.to_container(cfg, resolve=False)
     _check_keys(plain, OmegaConf.to_container(OmegaConf.structured(root_schema()), resolve=False))
+    _check_secrets(plain)
     try:
         config = OmegaConf.to_object(cfg)
     except (OmegaConfBaseException, ValueError) as error:
@@ -75,6 +77,12 @@ def _check_keys(given: Mapping, known: Mapping, at: str = "") -> None:
             raise ConfigError(unknown_option(f"{at}{key}", at.rstrip("."), str(key), [str(k) for k in known]))
         if isinstance(value, Mapping) and isinstance(known[key], Mapping):
             _check_keys(value, known[key], f"{at}{key}.")
+
+
+def _check_secrets(plain: Mapping) -> None:
+    for name, value in flatten(plain).items():
+        if without_key(str(value)) != str(value):
+            raise ConfigError(f"{name} has the API key of {KEY} in it, and options are recorded; expected one without")
 
 
 def _one_of(option: str, given: Any, choices: Sequence[str]) -> None:

@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from small_sweep import OPTIONS
 
-from engine import command_line, config
+import engine
+from engine import command_line, config, results, shard
 
 
 def run(capsys, monkeypatch, *argv):
@@ -113,6 +115,36 @@ def test_another_package_named_kernels_is_named(tmp_path):
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert told.returncode == 2 and told.stdout == ""
     assert told.stderr.startswith(f"error: {tmp_path / 'kernels'} is another package named kernels; run: pip uninstall")
+
+
+KEY = "0123456789abcdef" * 2 + "planted!"
+
+
+@pytest.mark.parametrize("option", ["tracking.project", "data", "sweep.seeds", "out", "+sweep"])
+def test_an_api_key_is_neither_recorded_nor_told(tmp_path, capsys, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    given = f"{option}={KEY}"
+    code, out, err = run(capsys, monkeypatch, *(["+sweep=barriers"] if option != "+sweep" else []), given)
+    assert code == 2 and option.removeprefix("+") in err and KEY not in out + err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_api_key_in_an_error_is_not_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+
+    def fail(*args):
+        raise results.CannotWrite(f"no room beside {KEY}")
+
+    monkeypatch.setattr(shard, "compute", fail)
+    options = [*OPTIONS, f"out={tmp_path / 'out'}"]
+    with pytest.raises(results.CannotWrite):
+        engine.run("barriers", options)
+    assert command_line.attempt(lambda: engine.run("barriers", options), "out") == 1
+    told = capsys.readouterr()
+    assert "no room beside …" in told.err and KEY not in told.err + told.out
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written and not any(KEY.encode() in path.read_bytes() for path in written)
 
 
 INTERRUPTED = """

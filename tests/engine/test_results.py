@@ -1,9 +1,11 @@
 """The results directory: parts, compacted files, and what is read back."""
 
+import errno
 import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -147,6 +149,19 @@ def test_a_damaged_part_stops_the_compaction_and_nothing_is_removed(copy):
     with pytest.raises(results.DamagedParts, match=path.name):
         compact.compact(copy)
     assert len(parts(copy)) == BLOCKS and not list(copy.glob("parts/.*.tmp"))
+
+
+def test_a_directory_that_became_read_only_is_not_compacted(copy, monkeypatch):
+    def refuse(*args, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    table = engine.load(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(compact, "_copy", refuse)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(results.CannotWrite, match=r"cannot be written \(Read-only file system\); nothing is lost"):
+            compact.compact(copy)
+    assert engine.load(copy).equals(table)
 
 
 def test_a_damaged_compacted_file_is_computed_anew(copy):
