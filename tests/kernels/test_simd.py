@@ -22,6 +22,7 @@ from kernels.simd import (
     over_rows,
     places,
     row,
+    spread,
     store,
     tile,
     total,
@@ -105,7 +106,7 @@ def outer(x, y, like):
 
 @kernel
 def reductions(x, out, sums):
-    """Loads of every kind and the reductions of a 3 x 2 tile."""
+    """Loads of every kind, the reductions and the rows of a 3 x 2 tile, one spread over others."""
     zero = tile(x.dtype.type(0), 3, 2)
     values = block(x, (1, 1), zero)  # not aligned, not at the corner
     store(out, (0, 0), over_rows(np.add, values))
@@ -113,7 +114,8 @@ def reductions(x, out, sums):
     store(out, (2, 0), over_rows(np.minimum, values))
     store(out, (3, 0), places(values))
     store(out, (4, 0), outer(x, x, zero))
-    sums[0], sums[1] = total(values), largest(values)
+    store(out, (7, 0), spread(column(x, (0, 0), tile(x.dtype.type(0), 1, 1)), tile(x.dtype.type(0), 2, 2)))
+    sums[0], sums[1], sums[2] = total(values), largest(values), len(values)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -121,7 +123,7 @@ def test_loads_and_reductions(dtype):
     rng = np.random.default_rng(1)
     wide = 2 * LANES[np.dtype(dtype)]
     x = rng.standard_normal((5, wide + 3)).astype(dtype)
-    out, sums = np.full((9, wide + 1), 99, dtype), np.zeros(2, dtype)
+    out, sums = np.full((11, wide + 1), 99, dtype), np.zeros(3, dtype)
     reductions(x, out, sums)
     values = x[1:4, 1 : 1 + wide]
     np.testing.assert_allclose(out[0, :wide], values.sum(0), rtol=1e-5, atol=1e-6)
@@ -129,11 +131,12 @@ def test_loads_and_reductions(dtype):
     np.testing.assert_array_equal(out[2, :wide], values.min(0))
     np.testing.assert_array_equal(out[3, :wide], np.arange(wide))
     np.testing.assert_array_equal(out[4:7, :wide], x[:3, :1] * x[:1, :wide] - dtype(0.5))
-    np.testing.assert_allclose(sums, [values.sum(), values.max()], rtol=1e-5, atol=1e-6)
-    assert (out[7:] == 99).all() and (out[:, wide:] == 99).all()  # nothing beyond the tile is written
+    np.testing.assert_array_equal(out[7:9, :wide], np.full((2, wide), x[0, 0]))
+    np.testing.assert_allclose(sums, [values.sum(), values.max(), 3], rtol=1e-5, atol=1e-6)
+    assert (out[9:] == 99).all() and (out[:, wide:] == 99).all()  # nothing beyond the tile is written
     x[2, 3] = np.nan
     reductions(x, out, sums)
-    assert np.isnan(sums).all() and np.isnan(out[:3, 2]).all()
+    assert np.isnan(sums[:2]).all() and np.isnan(out[:3, 2]).all()
 
 
 @kernel
