@@ -53,7 +53,8 @@ class Problem:
         self.losses, self.count = losses, x.shape[0]
         # training names its samples by their place
         self.rising = not (keep or self.reduced or y.is_floating_point())
-        self.samples = Samples.of(x, y, widths[-1], biases is not None, self.reduced, self.rising)
+        targeted = keep or not set(losses) <= set(errors.LABEL_LOSSES)
+        self.samples = Samples.of(x, y, widths[-1], biases is not None, self.reduced, self.rising, targeted)
         self.step = PAIR * self.layout.lanes
         self.bytes = x.element_size()
         self.function = (errors.ACTIVATIONS.index(activation), float(skip), self._wanted())

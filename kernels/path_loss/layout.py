@@ -109,22 +109,28 @@ class Samples:
 
     x: np.ndarray  # (d_0 padded, n)
     ones: np.ndarray  # (n,) what biases are multiplied with: 1, or 0 where there are none; 0 in padding
-    targets: np.ndarray  # (C, n), labels as one-hot vectors
+    targets: np.ndarray  # (C, n), labels as one-hot vectors; (0, n) where nothing asks for them
     labels: np.ndarray  # (n,) classes, 0 where there are none, -1 in padding
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, outputs: int, biased: bool, reduced: bool = False, rising: bool = False) -> Samples:
+    def of(x: Tensor, y: Tensor, outputs: int, biased: bool, reduced: bool = False, rising: bool = False,
+           targeted: bool = True) -> Samples:  # fmt: skip
         """From ``x`` ``(N, d_0)``, ``y`` ``(N, C)`` or labels ``(N,)``, for networks with biases or without.
 
         ``reduced`` data are the rows of their triangular factor, with the same squared losses of linear networks;
-        ``rising`` ones are sorted by their labels.
+        ``rising`` ones are sorted by their labels; without ``targeted`` labels make no targets.
         """
         if rising:
             order = y.argsort(stable=True)
             x, y = x[order], y[order]
         ones = torch.full((x.shape[0], 1), float(biased), dtype=x.dtype)
         labels = torch.zeros_like(ones) if y.is_floating_point() else y.to(x.dtype)[:, None]
-        targets = y if y.is_floating_point() else torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype)
+        if y.is_floating_point():
+            targets = y
+        elif targeted:
+            targets = torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype)
+        else:
+            targets = x.new_zeros(len(x), 0)
         if reduced:
             x, ones, targets = _triangular(x, ones, targets)
             labels = torch.zeros_like(ones)
@@ -137,7 +143,7 @@ class Samples:
         return Samples(
             columns(x, padded(x.shape[1], TAIL_ROWS)),
             columns(ones, 1)[0],
-            columns(targets, outputs),
+            columns(targets, targets.shape[1]),
             columns(labels, 1, -1.0)[0],
         )
 
