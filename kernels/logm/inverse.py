@@ -114,13 +114,13 @@ def invert(A, S, order, pivoting):
                 store(D, (i, 0), row(A, (start + i, start), wide))
             for k in range(BLOCK):
                 _eliminate(D, BLOCK, k, line)
-            product(R, D, A[start : start + BLOCK], BLOCK)
+            product(R, D, A[start : start + BLOCK], D.shape[0])  # no constant: it would compile another product
             for i in range(BLOCK):
                 store(R, (i, start), row(D, (i, 0), wide))
             for i in range(n):
                 store(F, (i, 0), -row(A, (i, start), wide))
                 store(A, (i, start), wide)
-            product_plus(A, F, R, A, BLOCK)
+            product_plus(A, F, R, A, F.shape[1])
             for i in range(BLOCK):
                 for j in range(0, n, LANES64):
                     store(A, (start + i, j), row(R, (i, j), tile(0.0, 1, 1)))

@@ -139,7 +139,7 @@ def through_schur_form(a, A, E, I, W, S, order, shift):
         copy(R, I)
         quasi_root(R, A, sizes)
         combine(R, 1.0, R, 1.0, I)
-        invert(R, S, order, True)
+        invert(R, S, order, n > 0)  # always: a constant would compile another function
         copy(A, E)
         product(E, A, R, order_)
         combine(A, 1.0, E, 1.0, I)
