@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 KEY = "WANDB_API_KEY"
+SHORTEST = 8  # letters of a key; W&B's have 40 or more
 
 
 def has_key() -> bool:
@@ -55,5 +56,6 @@ def sentence(error: BaseException) -> str:
 
 def without_key(words: str) -> str:
     """The words with the account's key blotted out."""
-    key = os.environ.get(KEY)
-    return words.replace(key, "…") if key else words
+    key = os.environ.get(KEY, "")
+    # what is shorter is no key, and may stand in any word
+    return words.replace(key, "…") if len(key) >= SHORTEST else words
