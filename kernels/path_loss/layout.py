@@ -8,7 +8,7 @@ their way by ``table``, so that one compilation serves every depth and width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +27,7 @@ COLUMNS = 9
 NO_SKIP, FROM_DATA = -1, -2
 TAIL_ROWS = 2  # of the tiles that take the units left over by whole tiles
 PAIR = 2  # registers: samples come in pairs of them
+ALONE = 2**20  # numbers that one thread copies sooner than PyTorch, which wakes another for 2^15, has begun
 
 
 def padded(count: int, unit: int) -> int:
@@ -46,9 +47,9 @@ class Layout:
     @staticmethod
     def of(widths, skip: float, dtype: torch.dtype, keep: bool = False) -> Layout:
         """The layout for a dtype on this CPU."""
-        return Layout(tuple(widths), skip != 0, target.register_bytes() // dtype.itemsize, keep)
+        return _layout(tuple(widths), skip != 0, target.register_bytes() // dtype.itemsize, keep)
 
-    @property
+    @cached_property
     def table(self) -> np.ndarray:
         """``(l, COLUMNS)`` int64."""
         table = np.zeros((len(self.widths) - 1, COLUMNS), np.int64)
@@ -71,13 +72,13 @@ class Layout:
         """Rows for the activations of the widest layer: whole squares of registers, which are transposed."""
         return padded(max(self.widths[1:]), max(self.lanes, TAIL_ROWS))
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows of scratch for activations."""
         last = self.table[-1]
         return int(last[TO]) + padded(self.widths[-1], max(self.lanes, TAIL_ROWS)) if self.keep else 3 * self._height
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Numbers in a network: whole cache lines."""
         last = self.table[-1]
@@ -85,12 +86,11 @@ class Layout:
 
     def pack(self, weights, biases) -> Tensor:
         """Networks ``(*batch, size)`` from layers ``(*batch, d_{i+1}, d_i)`` and ``(*batch, d_{i+1})`` or None."""
-        packed = weights[0].new_zeros(*weights[0].shape[:-2], self.size)
+        batch = weights[0].shape[:-2]
+        packed = torch.from_numpy(np.zeros((*batch, self.size), weights[0].numpy().dtype))
         packed_weights, packed_biases = self.views(packed)
-        for view, layer in zip(packed_weights, weights, strict=True):
-            view.copy_(layer)
-        for view, layer in zip(packed_biases, biases or (), strict=False):
-            view.copy_(layer)
+        for view, layer in zip((*packed_weights, *packed_biases), (*weights, *(biases or ())), strict=False):
+            _copy(view, layer)
         return packed
 
     def views(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -121,8 +121,8 @@ class Samples:
         ``rising`` ones are sorted by their labels; without ``targeted`` labels make no targets.
         """
         if rising:
-            order = y.argsort(stable=True)
-            x, y = x[order], y[order]
+            order = np.argsort(y.numpy(), kind="stable")
+            x, y = (torch.from_numpy(values.numpy()[order]) for values in (x, y))
         ones = torch.full((x.shape[0], 1), float(biased), dtype=x.dtype)
         labels = torch.zeros_like(ones) if y.is_floating_point() else y.to(x.dtype)[:, None]
         if y.is_floating_point():
@@ -138,7 +138,7 @@ class Samples:
         n = padded(len(x), PAIR * lanes)
 
         def columns(values, rows, fill=0.0):
-            return _wide(values.mT, rows, n, fill).numpy()
+            return _wide(values.mT, rows, n, fill)
 
         return Samples(
             columns(x, padded(x.shape[1], TAIL_ROWS)),
@@ -152,14 +152,27 @@ class Samples:
         """``x`` with samples in rows, ``(n, d_0 padded to whole registers)``."""
         units, n = self.x.shape
         lanes = target.register_bytes() // self.x.itemsize
-        return _wide(torch.from_numpy(self.x.T), n, padded(units, lanes)).numpy()
+        return _wide(torch.from_numpy(self.x.T), n, padded(units, lanes))
 
 
-def _wide(values: Tensor, rows: int, columns: int, fill: float = 0.0) -> Tensor:
+@lru_cache(maxsize=64)
+def _layout(*options) -> Layout:
+    """One for all calls: its table takes as long to make as to pack some networks."""
+    return Layout(*options)
+
+
+def _wide(values: Tensor, rows: int, columns: int, fill: float = 0.0) -> np.ndarray:
     """``values`` in the corner of a larger matrix."""
-    wide = torch.full((rows, columns), fill, dtype=values.dtype)
-    wide[: values.shape[0], : values.shape[1]] = values
+    wide = np.full((rows, columns), fill, values.numpy().dtype)
+    _copy(torch.from_numpy(wide)[: values.shape[0], : values.shape[1]], values)
     return wide
+
+
+def _copy(to: Tensor, values: Tensor) -> None:
+    if values.numel() < ALONE:
+        to.numpy()[...] = values.numpy()
+    else:
+        to.copy_(values)
 
 
 def _triangular(*parts: Tensor) -> tuple[Tensor, ...]:
@@ -169,5 +182,5 @@ def _triangular(*parts: Tensor) -> tuple[Tensor, ...]:
     together = torch.cat(parts, dim=1)
     samples, count = together.shape
     factor = _wide(together.mT, count, padded(samples, target.register_bytes() // together.itemsize))
-    triangulate(factor.numpy())
-    return factor[:, :count].mT.split([part.shape[1] for part in parts], dim=1)
+    triangulate(factor)
+    return torch.from_numpy(factor)[:, :count].mT.split([part.shape[1] for part in parts], dim=1)
