@@ -48,11 +48,10 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
             _relation(at, relation, per_neuron, rows)
     for name in config.sweep.measures:
         measure = members("measure")[name]
+        progress.stage(f"{name}: {words(block)}")
         if hasattr(measure, "of_block"):
-            progress.stage(f"{name}: {words(block)}")
             rows.add_whole(name, measure.of_block(at))
         if hasattr(measure, "of_found"):
-            progress.stage(f"{name}: {words(block)}")
             sound = at.without_lost()
             rows.add_whole(name, at.lost() + (measure.of_found(sound) if sound.block.minima else []))
     return rows.table()

@@ -154,7 +154,7 @@ def with_number(table: pa.Table) -> pa.Table:
 
 def _failed(table: pa.Table):
     reasons = table["reason"]
-    return pc.and_(pc.is_valid(reasons), pc.invert(pc.fill_null(pc.starts_with(reasons, NOT_APPLICABLE), False)))
+    return pc.and_kleene(pc.is_valid(reasons), pc.invert(pc.starts_with(reasons, NOT_APPLICABLE)))
 
 
 def by_reason(table: pa.Table) -> dict[str, int]:

@@ -130,8 +130,7 @@ def rank_correlation(rows, column):
     groups = [np.flatnonzero(row) for row in np.unique(alike, axis=0)]
 
     def correlation(of_groups, of_draws, of_seeds):
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # no median where no seed has a number
-            middle = np.nanmedian(table[:, :, of_seeds], axis=2)
+        middle = np.nanmedian(table[:, :, of_seeds], axis=2)
         order = (middle[:, None] > middle).astype(int) - (middle[:, None] < middle)  # (A, A, draws)
         rank = (order * alike[:, :, None]).sum(1)
         chosen = np.ix_(np.concatenate([groups[g] for g in of_groups]), of_draws)
@@ -139,8 +138,10 @@ def rank_correlation(rows, column):
 
     generator = np.random.default_rng(SEED)
     sizes = len(groups), len(draws), len(seeds)
-    drawn = [correlation(*(generator.integers(size, size=size) for size in sizes)) for _ in range(BOOTSTRAPS)]
-    return correlation(*map(np.arange, sizes)), *np.quantile(drawn, [0.025, 0.975])
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # no median where no seed has a number
+        drawn = [correlation(*(generator.integers(size, size=size) for size in sizes)) for _ in range(BOOTSTRAPS)]
+        whole = correlation(*map(np.arange, sizes))
+    return whole, *np.quantile(drawn, [0.025, 0.975])
 
 
 def _spearman(x, y):

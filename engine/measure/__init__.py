@@ -10,7 +10,6 @@ A member is a module with ``COLUMNS``, the pyarrow type of each column it fills,
     Rows of its own, as dictionaries, one per cell or per whatever is measured.  In the column ``control`` they may say
     what was altered so that a claim must fail (``engine.claim``): such rows are for that alone, ``engine.load`` leaves
     them out.
-
 ``of_found(study)``
     The same about the minima, where the study holds one or more of them and those alone that were found: the others
     are rows with their reason already.

@@ -64,7 +64,9 @@ def of_found(study):
     # the minimum of a cross entropy is another one, if there is any
     if study.symmetries["linear"].reason or study.network.bias or study.network.loss_name == "cross_entropy":
         return []
-    study = replace(study, data=study.data.to(study.data.train.x.device, torch.float64))  # a minimum to all digits
+    data = study.data.to(study.data.train.x.device, torch.float64)  # a minimum to all digits
+    train = replace(data.train, y=data.train.targets(data.outputs))
+    study = replace(study, data=replace(data, train=train))
     rows = _rows(study, study.config.data.name)
     iris = _iris().to(study.data.train.x.device, torch.float64)
     widths = (4, *[architecture.width] * (architecture.depth - 1), 3)
@@ -94,18 +96,15 @@ def _rows(study, name):
         return []
     flat = torch.cat([layer.flatten(1) for layer in study.found.weights.layers], dim=1).double()
     # training leaves the last digits
-    level, w, kept = draw.polish(LevelSet.of(network, split.x, split.targets(network.widths[-1])), flat)
+    level, w, kept = draw.polish(LevelSet.of(network, split.x, split.y), flat)
     minima, stack = [study.block.minima[i] for i in kept], level.stack(w)
     drawn = seed_of(what="join", sweep_seed=study.config.seed, data=name, **vars(study.block.architecture))
     generator = torch.Generator().manual_seed(drawn)
     component = search(level, w, SHARE * level.scale, options.attempts, generator, UNAWARE).group().tolist()
     labels = label(network, stack, split)
+    reason = {"reason": "no minimum: others have less loss"}
+    rows = [at | shared | reason for i, at in enumerate(axes) if i not in kept]
     shared["labels"] = 2 ** len(labels[0])
-    rows = [
-        at | {"data": name, "split": "train", "reason": "no minimum: others have less loss"}
-        for i, at in enumerate(axes)
-        if i not in kept
-    ]
     rows += [
         minimum.axes | shared | {"label": _word(labels[i]), "component": component[i]}
         for i, minimum in enumerate(minima)

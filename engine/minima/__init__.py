@@ -12,14 +12,11 @@ A member is a module with a dataclass ``Config`` and these methods:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from engine.types import Weights
+from engine.types import Weights
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,8 @@ class Comparison:
     operations: float | None = None  # floating-point operations that one item needs
     bytes: float | None = None  # that one item must read and write
     ceiling: str | None = None  # the name of the rate that bounds it, a key of ``ceilings``
-    yardstick: Provider | None = (
-        None  # timed in turn with the others; its items are operations, at the rate of a ceiling
-    )
+    # timed in turn with the others; its items are operations, at the rate of a ceiling
+    yardstick: Provider | None = None
     verify: Callable[[], float] | None = None  # the largest relative difference between providers
     tolerance: float = 0.0
     seconds: float = 1.0  # all providers together, if their fewest samples allow

@@ -89,7 +89,9 @@ class Layout:
         batch = weights[0].shape[:-2]
         packed = torch.from_numpy(np.zeros((*batch, self.size), weights[0].numpy().dtype))
         packed_weights, packed_biases = self.views(packed)
-        for view, layer in zip((*packed_weights, *packed_biases), (*weights, *(biases or ())), strict=False):
+        for view, layer in zip(packed_weights, weights, strict=True):
+            _copy(view, layer)
+        for view, layer in zip(packed_biases, biases or (), strict=False):
             _copy(view, layer)
         return packed
 

@@ -45,6 +45,20 @@ def test_components_of_minima_on_labels(run):
     assert set(named["data"].to_pylist()) == {"digits", "iris"} and set(named["labels"].to_pylist()) == {2}
 
 
+def test_curves_between_minima_on_as_many_labels_as_features(run, tmp_path):
+    np.savez(tmp_path / "own.npz", x=np.eye(2) + 0.1, y=np.array([0, 1]))
+    options = ("sweep.measures=[components]", "data=npz", f"data.path={tmp_path / 'own.npz'}", "data.test_share=0")
+    fit = (
+        "network.bias=false",
+        "loss=mse",
+        "data.standardize=false",
+        "minima.steps=50",
+        "measure.components.learned=1",
+    )
+    polar = [value for value in run("barriers", *LINEAR, *options, *fit)["polar_loss"].to_pylist() if value is not None]
+    assert polar and max(polar) <= 1e-20
+
+
 @pytest.mark.parametrize("measure", ["components", "permutation", "curve", "residual"])
 def test_components_have_no_names_with_biases(measure, run):
     table = run("barriers", *LINEAR, f"sweep.measures=[{measure}]", "data=regression", "network.bias=true", "loss=sse")
