@@ -16,7 +16,7 @@ isoloss: a sweep engine for mode connectivity through parameter-space symmetry
   python -m engine +sweep=NAME [OPTION=VALUE …]    run a sweep
   python -m engine resume=DIR                      go on with one that was interrupted
   python -m engine +sweep=NAME dry=true            print its plan: cells, blocks, memory, time
-  python -m engine +sweep=NAME --cfg job           print its whole configuration
+  python -m engine +sweep=NAME --cfg job --resolve print its whole configuration
   python -m engine -m +sweep=NAME shards=4 'shard=range(4)'    deal it to four jobs, one directory
   python -m engine --hydra-help                    the flags of Hydra, which reads the command line
 """
@@ -48,13 +48,23 @@ def text(chosen: Any = None) -> str:
         parts += ["", f"{family}={' | '.join(members(family))}"]
         for name, module in members(family).items():
             parts.append(_line(f"  {family}={name}", _first_sentence(module)))
-            parts += _options(module.Config(), f"    {family}.", skip=("name",))
+            parts += _options(_member(chosen, family, name), f"    {family}.", skip=("name",))
     for family in config.OPTIONS:
-        with_options = {name: module for name, module in members(family).items() if hasattr(module, "Config")}
+        with_options = [name for name, module in members(family).items() if hasattr(module, "Config")]
         parts += ["", f"{family}: {', '.join(members(family))}"]
-        for name, module in with_options.items():
-            parts += _options(module.Config(), f"  {family}.{name}.")
+        for name in with_options:
+            parts += _options(_member(chosen, family, name), f"  {family}.{name}.")
     return "\n".join(parts)
+
+
+def _member(chosen: Any, family: str, name: str) -> Any:
+    """The options of a member: of the composed configuration, or as they would be if the member were chosen there."""
+    if chosen is None:
+        return members(family)[name].Config()
+    used = getattr(chosen, family)
+    if family in config.OPTIONS:
+        return getattr(used, name)
+    return used if used.name == name else members(family)[name].Config(**chosen.members.get(family, {}).get(name, {}))
 
 
 def _first_sentence(module) -> str:

@@ -99,7 +99,8 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple
 
 def _essential(plain: dict[str, Any]) -> dict[str, Any]:
     """The options that rows follow from, by dotted name; those of paths and measures the sweep does not use are not."""
-    kept = {name: value for name, value in plain.items() if name not in INCIDENTAL}
+    # what members had for a family's member that is used stands there
+    kept = {name: value for name, value in plain.items() if name not in (*INCIDENTAL, "members")}
     for family, used in (("path", plain["sweep"]["paths"]), ("measure", (*ALWAYS, *plain["sweep"]["measures"]))):
         kept[family] = {name: options for name, options in plain[family].items() if name in used}
     return results.flatten(kept)

@@ -14,7 +14,7 @@ from engine.claim import of_sweep
 from engine.config.composition import compose, parse, sweeps
 from engine.config.errors import ConfigError, NoSweep, explain, unknown_choice, unknown_option
 from engine.config.plain import recorded, resumed
-from engine.config.schema import CARRIED, INCIDENTAL, root_schema
+from engine.config.schema import CARRIED, INCIDENTAL, of_members, root_schema
 from engine.discovery import members
 from engine.results import flatten
 from engine.tracking.wandb.account import KEY, without_key
@@ -44,7 +44,8 @@ def check(cfg, overrides: Sequence[str]) -> Any:
     if cfg.sweep is None:
         raise NoSweep(f"no sweep is named: add +sweep=NAME, one of {', '.join(sweeps())}")
     plain = OmegaConf.to_container(cfg, resolve=False)
-    _check_keys(plain, OmegaConf.to_container(OmegaConf.structured(root_schema()), resolve=False))
+    known = OmegaConf.to_container(OmegaConf.structured(root_schema()), resolve=False)
+    _check_keys(plain, known | {"members": of_members()})
     _check_secrets(plain)
     try:
         config = OmegaConf.to_object(cfg)
@@ -75,7 +76,9 @@ def _check_keys(given: Mapping, known: Mapping, at: str = "") -> None:
     for key, value in given.items():
         if key not in known:
             raise ConfigError(unknown_option(f"{at}{key}", at.rstrip("."), str(key), [str(k) for k in known]))
-        if isinstance(value, Mapping) and isinstance(known[key], Mapping):
+        if isinstance(known[key], Mapping) and known[key]:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{at}{key}={value}, expected some of its options: {', '.join(known[key])}")
             _check_keys(value, known[key], f"{at}{key}.")
 
 
@@ -217,7 +220,7 @@ def _check_function(config) -> None:
             network = config.network.build(shape, block.architecture, config.loss)
             if config.loss == "cross_entropy" and not shape.classes:
                 raise ConfigError(f"loss=cross_entropy needs class labels, data={config.data.name} has real targets")
-            if reason := config.minima.reason(network, config.data):
+            if reason := config.minima.reason(network, config.data, block.minima[0].weight_decay):
                 raise ConfigError(f"minima={config.minima.name}: {reason}")
             batch = getattr(config.minima, "batch_size", None)
             if batch is not None and batch > shape.train:

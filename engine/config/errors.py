@@ -49,8 +49,8 @@ def explain(error: Exception) -> str:
     if match := re.search(r"In 'sweep/(\w+)': ConfigKeyError .*Key '(\w+)' not in", text, re.DOTALL):
         sweep, option = match.groups()
         return (
-            f"+sweep={sweep} sets the option '{option}' of a member that was replaced by another; leave "
-            f"{', '.join(CHOSEN)} as the sweep has them (--cfg job shows it)"
+            f"+sweep={sweep} sets the option '{option}', which the member chosen of {', '.join(CHOSEN)} does not have; "
+            f"in sweep/{sweep}.yaml it belongs under members, as FAMILY.MEMBER.{option}"
         )
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     if cause is not None and first_lines(cause) not in text:

@@ -5,7 +5,9 @@ The members of the families are found in their folders; ``engine.help`` prints t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,8 @@ class Options:
     """What every sweep has, besides the members chosen from the families."""
 
     sweep: Sweep | None = None
+    # what a sweep's file sets of one member of a family, as FAMILY.MEMBER.OPTION: its default where it is the one used
+    members: dict[str, Any] = field(default_factory=dict)
     # mse, sse or cross_entropy
     loss: str = "mse"
     # float64 or float32
@@ -137,9 +141,32 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=root_schema())
     for family in CHOSEN:
-        for name, module in members(family).items():
-            store.store(group=family, name=name, node=module.Config)
+        for name in members(family):
+            store.store(group=family, name=name, node=_member(family, name))
     OmegaConf.register_new_resolver("scale", _at_scale, replace=True)
+
+
+@cache
+def _member(family: str, name: str) -> Any:
+    """A member's options, each by default what ``members`` has for it; where that has nothing, the dataclass's own."""
+    node = OmegaConf.structured(members(family)[name].Config)
+    for option, default in of_members()[family][name].items():
+        node[option] = f"${{oc.select:members.{family}.{name}.{option},{json.dumps(default)}}}"
+    return node
+
+
+@cache
+def of_members() -> dict[str, Any]:
+    """What ``members`` may have: the options of each member by family and name, with their defaults."""
+    return {
+        family: {
+            name: {
+                option: default for option, default in OmegaConf.structured(module.Config).items() if option != "name"
+            }
+            for name, module in members(family).items()
+        }
+        for family in CHOSEN
+    }
 
 
 def _at_scale(default: Any, full: Any, *, _root_: Any) -> Any:

@@ -18,9 +18,13 @@ class Config:
     has_teacher: ClassVar[bool] = True
 
     name: str = "teacher"
+    # training samples
     samples: int = 512
+    # features
     inputs: int = 16
+    # targets
     outputs: int = 4
+    # test samples, with targets from the same network
     test_samples: int = 128
 
     def __post_init__(self):

@@ -2,8 +2,8 @@
 
 A member is a module with a dataclass ``Config`` and these methods:
 
-``reason(network, data)``
-    Why there are no such minima with these options of data, or None.
+``reason(network, data, weight_decay)``
+    Why there are no such minima with these options of data and this penalty, or None.
 ``find(network, block, data, generators, symmetries)``
     A ``Found`` stack, one network per minimum of the block; ``generators`` holds one generator for each of them and
     ``symmetries`` the groups of the network.

@@ -20,15 +20,16 @@ class Config:
     # largest gradient norm that counts as a minimum, for the column `reached`
     tolerance: float = 1e-6
 
-    def reason(self, network, data) -> str | None:
-        """Only teachers and linear networks without skip have known minima."""
-        if data.has_teacher:
-            return None
-        if network.activation != "linear" or network.skips:
-            return "minima in closed form are known for data=teacher and for linear networks without skip only"
-        if network.loss_name == "cross_entropy":
-            return "the cross entropy of a linear network has no minimum in closed form"
-        return None
+    def reason(self, network, data, weight_decay: float) -> str | None:
+        """Only teachers and linear networks without skip have known minima, and those without a penalty."""
+        why = None
+        if weight_decay:
+            why = f"sweep.grid.weight_decay={weight_decay:g} adds a penalty, with which no minimum has a closed form"
+        elif not data.has_teacher and (network.activation != "linear" or network.skips):
+            why = "minima in closed form are known for data=teacher and for linear networks without skip only"
+        elif not data.has_teacher and network.loss_name == "cross_entropy":
+            why = "the cross entropy of a linear network has no minimum in closed form"
+        return why and f"{why}; minima=trained finds others"
 
     def find(self, network, block: Block, data: Data, generators, symmetries) -> Found:
         """One draw per minimum; the gradient is measured, not assumed."""

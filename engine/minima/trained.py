@@ -48,7 +48,7 @@ class Config:
         if self.tolerance < 0:
             raise ValueError(f"minima.tolerance={self.tolerance}, expected 0 or more")
 
-    def reason(self, network, data) -> None:
+    def reason(self, network, data, weight_decay: float) -> None:
         """Any network can be trained."""
         return
 

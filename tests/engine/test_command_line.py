@@ -48,7 +48,9 @@ def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
         (["+sweep=barriers", "minima.steps=many"], ["minima.steps", "'many'"]),
         (["+sweep=barriers", "minima.batch_size=5000"], ["minima.batch_size=5000", "1438"]),
         (["+sweep=barriers", "minima=exact"], ["minima=exact", "data=teacher"]),
-        (["+sweep=detection", "minima=exact"], ["+sweep=detection", "'steps'", "minima"]),
+        (["+sweep=conditions", "data=regression"], ["minima=exact", "data=teacher", "minima=trained finds others"]),
+        (["+sweep=barriers", "minima=exact", "data=teacher"], ["minima=exact", "weight_decay=0.0001", "closed form"]),
+        (["+sweep=curvature", "members.data.teacher.samples=few"], ["data.samples", "'few'", "Integer"]),
         (["+sweep=barriers", "data=regression", "loss=cross_entropy"], ["loss=cross_entropy", "class labels"]),
         (["+sweep=barriers", "data=npz"], ["data.path=FILE.npz"]),
         (["+sweep=barriers", "shards=3", "shard=5"], ["shard=5", "0 … 2"]),
@@ -99,7 +101,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, monkeypatch, tmp_p
 
 def test_the_configuration_is_printed(tmp_path):
     told = subprocess.run(
-        [sys.executable, "-m", "engine", "+sweep=barriers", "sweep.seeds=7", "--cfg", "job"],
+        [sys.executable, "-m", "engine", "+sweep=barriers", "sweep.seeds=7", "--cfg", "job", "--resolve"],
         capture_output=True,
         text=True,
         check=True,

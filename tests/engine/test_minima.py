@@ -46,9 +46,10 @@ def test_exact_minima_of_teacher_data_lie_on_the_teachers_orbit(activation):
 
 def test_what_has_no_closed_form_is_refused():
     net = stacks.network(3, 6, "relu")
-    assert "data=teacher" in exact.Config().reason(net, regression.Config())
-    assert exact.Config().reason(stacks.network(3, 6, "linear"), regression.Config()) is None
-    assert exact.Config().reason(net, teacher.Config()) is None
+    assert "data=teacher" in exact.Config().reason(net, regression.Config(), 0.0)
+    assert exact.Config().reason(stacks.network(3, 6, "linear"), regression.Config(), 0.0) is None
+    assert exact.Config().reason(net, teacher.Config(), 0.0) is None
+    assert "weight_decay=0.1" in exact.Config().reason(net, teacher.Config(), 0.1)
 
 
 def test_trained_minima_say_how_far_they_came():
