@@ -123,14 +123,29 @@ const traces = (series, chosen, suffix, legend, log) => {
   return [band, { type: "scatter", mode: "lines", x, y, text, line, ...common }];
 };
 
-const axis = (described, extra) => {
+// Powers of ten between two labels of a logarithmic axis: as few labels as are legible where it spans many of them.
+const decades = (panels, name) => {
+  let low = Infinity, high = 0;
+  for (const panel of panels) {
+    for (const series of panel.series) {
+      for (const value of series[name]) {
+        if (!(value > 0 && value < Infinity)) continue;
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+    }
+  }
+  return Math.max(1, Math.ceil(Math.log10(high / low) / 14)) || 1;
+};
+
+const axis = (described, step, extra) => {
   const made = {
     title: { text: plain(described.title), standoff: 8, font: { size: 12.5 } }, // powers of ten are drawn a quarter larger
     tickfont: { size: described.log && !described.ticks.length ? 9.6 : 12 }, type: described.log ? "log" : "linear", color: SOFT,
     gridcolor: FAINT, zeroline: false, linecolor: "#9aa5b1", showline: true, ticks: "outside", ticklen: 4,
     exponentformat: "power", showexponent: "all", automargin: true, ...extra,
   };
-  if (described.log) Object.assign(made, { dtick: 1 });
+  if (described.log) made.dtick = step;
   if (described.ticks.length) {
     Object.assign(made, { tickmode: "array", tickvals: described.ticks.map((t) => t[0]), ticktext: described.ticks.map((t) => plain(t[1])) });
     delete made.dtick;
@@ -144,7 +159,8 @@ const layout = (chart, width) => {
   const n = chart.panels.length, stacked = width < 300 * n && n > 1;
   const gap = stacked ? 0.38 / n : 0.24 / n;
   const made = {
-    height: stacked ? 330 * n + 90 : 430, margin: { l: 64, r: 12, t: 34, b: 92 }, hovermode: "closest",
+    height: stacked ? 330 * n + 112 : 452, margin: { l: 64, r: 12, t: 56, b: 92 }, hovermode: "closest",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa5b1", activecolor: INK }, // above the panels' titles
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "inherit", size: 12.5, color: INK },
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", itemclick: "toggle" },
     hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: "#cbd2d9", font: { color: INK, size: 12 } },
@@ -157,8 +173,8 @@ const layout = (chart, width) => {
     const part = [from + (from > 0 ? gap / 2 : 0), from + size - (from + size < 0.999 ? gap / 2 : 0)];
     const domains = stacked ? [[0, 1], part] : [part, [0, 1]];
     const plainY = same && !stacked && i > 0 ? { ...panel.y, title: "" } : panel.y;
-    made["xaxis" + suffix] = axis(panel.x, { domain: domains[0], anchor: "y" + suffix });
-    made["yaxis" + suffix] = axis(plainY, { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
+    made["xaxis" + suffix] = axis(panel.x, decades([panel], "x"), { domain: domains[0], anchor: "y" + suffix });
+    made["yaxis" + suffix] = axis(plainY, decades(same ? chart.panels : [panel], "y"), { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
     made.annotations.push({
       text: plain(panel.title), xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0, y: 1, xanchor: "left", yanchor: "bottom",
       showarrow: false, font: { size: 13, color: INK }, yshift: 4,
