@@ -150,23 +150,20 @@ def register() -> None:
 def _member(family: str, name: str) -> Any:
     """A member's options, each by default what ``members`` has for it; where that has nothing, the dataclass's own."""
     node = OmegaConf.structured(members(family)[name].Config)
-    for option, default in of_members()[family][name].items():
+    for option, default in _defaults(family, name).items():
         node[option] = f"${{oc.select:members.{family}.{name}.{option},{json.dumps(default)}}}"
     return node
 
 
 @cache
+def _defaults(family: str, name: str) -> dict[str, Any]:
+    options = OmegaConf.structured(members(family)[name].Config)
+    return {option: default for option, default in options.items() if option != "name"}
+
+
 def of_members() -> dict[str, Any]:
     """What ``members`` may have: the options of each member by family and name, with their defaults."""
-    return {
-        family: {
-            name: {
-                option: default for option, default in OmegaConf.structured(module.Config).items() if option != "name"
-            }
-            for name, module in members(family).items()
-        }
-        for family in CHOSEN
-    }
+    return {family: {name: _defaults(family, name) for name in members(family)} for family in CHOSEN}
 
 
 def _at_scale(default: Any, full: Any, *, _root_: Any) -> Any:

@@ -8,12 +8,12 @@ are tried; whether one joins is for the loss on it to say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from engine.count import draw
+from engine.count import draw, inputs
 from engine.count.join import MEANS, Join, search
 from engine.count.level_set import LevelSet
 from engine.count.spread import far_apart
@@ -57,12 +57,13 @@ def count_components(
 ) -> Components:
     """Count the connected components of the minimum of a small network without biases.
 
-    Minima are drawn by the Levenberg-Marquardt method from Gaussian weights of widely spread scales; three in eight are
-    the most distant of many, so that rare components are met, the others are as they come.  Each is walked along the
-    minimum toward the origin, where the minimum bends least.  Then straight lines, curves of the family's continuous
-    symmetry, walks from one to the other and learned curves are tried, and walks from where detours led, until every
-    two components that are left have resisted ``attempts`` walks.  A path joins if its loss, bounded on every chord of
-    it, exceeds the least by at most ``1e-6 ‖Y‖²``.
+    Inputs on which no component depends are left out (``engine.count.inputs``).  Minima are drawn by the
+    Levenberg-Marquardt method from Gaussian weights of widely spread scales; three in eight are the most distant of
+    many, so that rare components are met, the others are as they come.  Each is walked along the minimum toward the
+    origin, where the minimum bends least.  Then straight lines, curves of the family's continuous symmetry, walks from
+    one to the other and learned curves are tried, and walks from where detours led, until every two components that are
+    left have resisted ``attempts`` walks.  A path joins if its loss, bounded on every chord of it, exceeds the least by
+    at most ``1e-6 ‖Y‖²``.
 
     The count is that of the sampled components if every search that failed was bound to; it errs upward where a walk
     was too hard to find, downward where components are rarer than ``missed`` or their barrier is below the tolerance.
@@ -92,14 +93,20 @@ def count_components(
             raise ValueError(f"count_components: {name}={given}, expected at least 1")
     for name in means:
         errors.check_choice("count_components", "means", name, MEANS)
-    level = _level_set(tuple(widths), x, y, activation, skip)
+    network, x, y = _problem(tuple(widths), x, y, activation, skip)
+    directions = inputs.needed(network, x, y)
+    if directions is not None:
+        network, x = replace(network, widths=(len(directions), *network.widths[1:])), x @ directions.mT
+    level = LevelSet.of(network, x, y)
     level, minima, starts, generator = sample(level, samples, seed)
     found = search(level, minima, SHARE * level.scale, attempts, generator, means)
-    group = found.group()
+    group, weights = found.group(), level.stack(minima)
+    if directions is not None:
+        weights = replace(weights, layers=(weights.layers[0] @ directions, *weights.layers[1:]))
     return Components(
         count=int(group.max()) + 1,
         group=torch.from_numpy(group),
-        weights=level.stack(minima),
+        weights=weights,
         loss_min=level.least,
         loss_max=max((join.loss_max for join in found.joins), default=level.least),
         missed=unseen(group.tolist(), CONFIDENCE),
@@ -151,8 +158,10 @@ def unseen(group: Sequence[int], confidence: float) -> float:
     return 1.0 if new == rest else float(beta.ppf(confidence, new + 1, rest - new))
 
 
-def _level_set(widths: tuple[int, ...], x: Tensor, y: Tensor, activation: str, skip: float) -> LevelSet:
-    """The networks and the data, checked.
+def _problem(
+    widths: tuple[int, ...], x: Tensor, y: Tensor, activation: str, skip: float
+) -> tuple[Network, Tensor, Tensor]:
+    """The network and the data, checked and in float64, labels as one-hot vectors.
 
     Raises:
         ValueError: widths, x and y do not fit each other.
@@ -170,4 +179,4 @@ def _level_set(widths: tuple[int, ...], x: Tensor, y: Tensor, activation: str, s
         raise ValueError("count_components: x or y is not finite")
     if not y.any():
         raise ValueError("count_components: y is zero, expected targets to fit: the tolerance is a share of ‖Y‖²")
-    return LevelSet.of(Network(widths, activation, float(skip), False, "sse"), x, y)
+    return Network(widths, activation, float(skip), False, "sse"), x, y

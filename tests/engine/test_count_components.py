@@ -6,12 +6,13 @@ import pytest
 import torch
 
 import engine
-from engine.count import sample, unseen
+from engine.count import inputs, sample, unseen
 from engine.count.draw import minima
 from engine.count.join import MEANS
 from engine.count.level_set import Damped, LevelSet
 from engine.count.walk import certify, walk
 from engine.network.fully_connected import Network
+from engine.types import Split
 
 SKIP = 1.0
 
@@ -290,3 +291,46 @@ def test_square_networks_over_seeds_and_data(width, depth, seed):
     widths = [width] * (depth + 1)
     x, y = data(widths, seed=100 + seed)
     assert engine.count_components(widths, x, y, seed=seed).count == 2 ** (depth - 1)
+
+
+@pytest.mark.parametrize(
+    ("widths", "activation", "skip", "count"),
+    [
+        ([6, 2, 2], "linear", 0.0, 2),
+        ([5, 1, 1, 2], "linear", 0.0, 4),
+        ([5, 1, 1, 1, 2], "linear", 1.0, None),  # the skip ends at a hidden layer
+        ([5, 2, 1], "relu", 0.0, None),
+    ],
+    ids=str,
+)
+def test_inputs_that_no_component_depends_on_change_no_count(monkeypatch, widths, activation, skip, count):
+    """Against the search among networks with all of them; the minima are those of the networks asked for."""
+    generator = torch.Generator().manual_seed(4)
+    network = Network(tuple(widths), activation, skip, False, "sse")
+    x = torch.randn(12, widths[0], generator=generator, dtype=torch.float64)
+    x[:, -1] = x[:, 0] - x[:, 1]
+    y = network.outputs(network.random(generator), x)[0]
+    if activation == "linear":
+        y = y + 0.3 * torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    directions = inputs.needed(network, x, y)
+    assert len(directions) == (widths[-1] if activation == "linear" else 4)
+    options = {"activation": activation, "skip": skip, "samples": 24, "attempts": 6}
+    found = engine.count_components(widths, x, y, **options)
+    monkeypatch.setattr(inputs, "needed", lambda *args: None)
+    plain = engine.count_components(widths, x, y, **options)
+    assert found.count == plain.count == (count or plain.count) and found.count > 1
+    assert found.loss_min == pytest.approx(plain.loss_min, rel=1e-9, abs=1e-20)
+    assert [layer.shape[1:] for layer in found.weights.layers] == [layer.shape[1:] for layer in plain.weights.layers]
+    loss = network.loss(found.weights, Split(x, y), ("sse",))[0]
+    torch.testing.assert_close(
+        loss, torch.full_like(loss, plain.loss_min), rtol=1e-9, atol=1e-12 * float(y.square().sum())
+    )
+
+
+def test_all_inputs_are_needed_where_a_skip_starts_at_them_or_the_targets_span_them():
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(9, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    assert inputs.needed(Network((3, 3, 3), "linear", 0.0, False, "sse"), x, y) is None
+    assert len(inputs.needed(Network((3, 3, 1), "linear", 1.0, False, "sse"), x, y[:, :1])) == 1
+    assert inputs.needed(Network((3, 2, 3, 1), "linear", 1.0, False, "sse"), x, y[:, :1]) is None
+    assert inputs.needed(Network((3, 2, 1), "linear", 0.0, False, "sse"), x, torch.zeros(9, 1).double()) is None
