@@ -120,8 +120,12 @@ def row(job: Job) -> Row:
 
 
 def jobs(everything: bool, select: list[str]) -> list[Job]:
-    """What to compile: all variants or those used by default, with all the words of one entry of ``select`` each."""
+    """What to compile: all variants or those used by default, with all the words of one entry of ``select`` each.
+
+    None for GPUs on which this Triton's kernels are not used.
+    """
     gpus = [gpu for gpu in target.GPUS.values() if everything or gpu.name in NVIDIA]
+    gpus = [gpu for gpu in gpus if target.triton_unfit(gpu) is None]
     every = [Job(s.name, v, gpu) for s in specs() for v in s.variants if everything or v.default for gpu in gpus]
     return [job for job in every if not select or any(set(e.split()) <= set(job.name.split()) for e in select)]
 
@@ -158,6 +162,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no variant has the words {' or '.join(map(repr, options.select))}")
     print(f"# python -m kernels.aot {' '.join(arguments)}".rstrip() + f" (Triton {triton.__version__})")
     print("# static bounds, read from machine code; nothing here was measured; stack and shared in bytes", flush=True)
+    for unfit in filter(None, map(target.triton_unfit, target.GPUS.values())):
+        print(f"# not compiled, as kernels are not used there: {unfit}", flush=True)
     start, failed = time.monotonic(), 0
     for made in rows(work, options.workers):
         print(made, flush=True)

@@ -142,9 +142,24 @@ def gpu_missing(device: torch.device) -> str | None:
         return None
     if device.type != "cuda":
         return f"Triton's kernels run on CUDA tensors, these are on {device.type}"
-    if torch.version.hip is None and (capability := torch.cuda.get_device_capability(device)) < (8, 0):
-        return f"Triton's float64 products need compute capability 8.0, {device} has {'.'.join(map(str, capability))}"
+    return triton_unfit(gpu(device))
+
+
+def triton_unfit(gpu: Gpu) -> str | None:
+    """Why this Triton's kernels are not used on ``gpu``, or None where they are."""
+    import triton
+
+    if gpu.backend == "cuda" and gpu.arch < 80:
+        return f"Triton's float64 products need compute capability 8.0, {gpu.name} has less"
+    # before, what they are compiled to spills up to 20 kB a thread, and at n = 128 nothing is: no tensor cores
+    if gpu.backend == "cuda" and gpu.arch >= 100 and _version(triton) < (3, 8):
+        return f"float64 products on {gpu.name} need Triton 3.8, this is {triton.__version__}"
     return None
+
+
+def _version(package) -> tuple[int, ...]:
+    """Major and minor number."""
+    return tuple(int(part) for part in package.__version__.split(".")[:2])
 
 
 @functools.cache

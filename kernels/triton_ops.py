@@ -37,17 +37,29 @@ def spread(number, AXIS: tl.constexpr):
 
 
 @triton.jit
-def product(x, y, PRECISION: tl.constexpr):
-    """Matrix products in the operands' dtype."""
-    return tl.dot(x, y, input_precision=PRECISION, out_dtype=x.dtype)
-
-
-@triton.jit
 def product_add(x, y, z, PRECISION: tl.constexpr):
     """``x @ y + z`` in the dtype of ``z``."""
     if INTERPRETED:
         x, y = x.to(z.dtype), y.to(z.dtype)
     return tl.dot(x, y, z, input_precision=PRECISION, out_dtype=z.dtype)
+
+
+@triton.jit
+def chained_add(x, y, z, PRECISION: tl.constexpr):
+    """``x @ y + z`` among products that feed each other.
+
+    Each in a loop of its own: those of one region share out rows alone to the warps, of which there may be more than
+    rows, so that the same is computed twice and kept twice.  LLVM knows that a grid is not empty and unrolls the loop.
+    """
+    for _ in tl.range(0, tl.minimum(tl.num_programs(0), 1), num_stages=1):
+        z = product_add(x, y, z, PRECISION)
+    return z
+
+
+@triton.jit
+def chained(x, y, PRECISION: tl.constexpr):
+    """``x @ y`` of square matrices, likewise."""
+    return chained_add(x, y, tl.zeros(x.shape, x.dtype), PRECISION)
 
 
 @triton.jit

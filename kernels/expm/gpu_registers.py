@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import target
 from ..spec import Launch
-from ..triton_ops import log2_above, multiple, norm, power_of_two, product, product_add, spread
+from ..triton_ops import chained, chained_add, log2_above, multiple, norm, power_of_two, spread
 from . import tables
 
 B1, B2, B3, B4, B5 = (tl.constexpr(row) for row in (tables.B1, tables.B2, tables.B3, tables.B4, tables.B5))
@@ -30,17 +30,17 @@ ORDER = 64  # of the largest matrix that one program can hold
 
 @triton.jit
 def _taylor4(a, eye, PRECISION: tl.constexpr):
-    a2 = product(a, a, PRECISION)
-    return product_add(
+    a2 = chained(a, a, PRECISION)
+    return chained_add(
         a2, multiple(eye, 0.5, a.dtype) + a * (1 / 6) + a2 * (1 / 24), multiple(eye, 1.0, a.dtype) + a, PRECISION
     )
 
 
 @triton.jit
 def _taylor8(a, eye, PRECISION: tl.constexpr):
-    a2 = product(a, a, PRECISION)
-    a4 = product(a2, a * X1 + a2 * X2, PRECISION)
-    return product_add(
+    a2 = chained(a, a, PRECISION)
+    a4 = chained(a2, a * X1 + a2 * X2, PRECISION)
+    return chained_add(
         a2 * X3 + a4,
         multiple(eye, X4, a.dtype) + a * X5 + a2 * X6 + a4 * X7,
         multiple(eye, 1.0, a.dtype) + a + a2 * Y2,
@@ -79,9 +79,9 @@ def _taylor18(c, a, a2, a3, a6, eye, PRECISION: tl.constexpr):
     """The polynomial at ``c a``, from the powers of ``a``."""
     c, c2, c3, c6 = multiples(c)
     b1, b5, b4 = ninth(c, c2, c3, c6, a, a2, a3, a6, eye)
-    a9 = product_add(b1, b5, b4, PRECISION)
+    a9 = chained_add(b1, b5, b4, PRECISION)
     b3, b2 = eighteenth(c, c2, c3, c6, a, a2, a3, a6, eye)
-    return product_add(b3 + a9, a9, b2, PRECISION)
+    return chained_add(b3 + a9, a9, b2, PRECISION)
 
 
 @triton.jit
@@ -114,21 +114,31 @@ def _square(e, times, AXIS: tl.constexpr, PRECISION: tl.constexpr):
     """``e`` squared again and again, each matrix its own number of times."""
     if AXIS == 0:
         for _ in tl.range(0, times, num_stages=1):
-            e = product(e, e, PRECISION)
+            e = chained(e, e, PRECISION)
     else:
         for i in tl.range(0, tl.max(times, 0), num_stages=1):
-            e = tl.where(spread(i < times, AXIS), product(e, e, PRECISION), e)
+            e = tl.where(spread(i < times, AXIS), chained(e, e, PRECISION), e)
     return e
 
 
 @triton.jit
+def like_products(a, a2, usable):
+    """``a`` in the registers where ``a2`` has its entries, or anything unless ``usable``.
+
+    Read from memory, it would be moved there again for each of its multiples in a sum.
+    """
+    return tl.where(usable, a, a2)
+
+
+@triton.jit
 def _powers(a, size, AXIS: tl.constexpr, PRECISION: tl.constexpr):
-    """``scale_down`` and ``reach`` of a matrix of norm ``size``, and its powers after the division."""
+    """``scale_down`` and ``reach`` of a matrix of norm ``size``, and it and its powers after the division."""
     down = scale_down(size, a.dtype)
     a *= spread(power_of_two(-down, a.dtype), AXIS)
-    a2 = product(a, a, PRECISION)
-    a3 = product(a2, a, PRECISION)
-    a6 = product(a3, a3, PRECISION)
+    a2 = chained(a, a, PRECISION)
+    a3 = chained(a2, a, PRECISION)
+    a6 = chained(a3, a3, PRECISION)
+    a = like_products(a, a2, spread(size, AXIS) < float("inf"))
     return down, reach(size, norm(a2, AXIS), norm(a3, AXIS), norm(a6, AXIS), down), a, a2, a3, a6
 
 
@@ -195,7 +205,7 @@ def _expm_kernel(
         # the matrix is read again for each point, from a cache: at n = 64 registers hold its powers only
         for k in tl.range(start, tl.minimum(start + chunk, points), num_stages=1, disable_licm=True):
             a = tl.load(a_ptr + matrix * n * n + place, mask=inside, other=0.0).to(COMPUTE)
-            a *= spread(power_of_two(-down, COMPUTE), AXIS)
+            a = like_products(a * spread(power_of_two(-down, COMPUTE), AXIS), a2, usable)
             t = tl.load(t_row + k).to(COMPUTE)
             e = _point(t, down, alpha, a, a2, a3, a6, eye, AXIS, PRECISION, FLOAT32)
             e = tl.where(usable, e, float("nan"))
@@ -242,8 +252,7 @@ def launch(a: Tensor, t: Tensor, out: Tensor, gpu: target.Gpu, precision: str | 
         {
             "N": order,
             "B": stack,
-            # ptxas for sm_80 takes this choice for a divergent branch, doubles the products and spills at n = 64
-            "DEGREES": points == 1 and stack == 1 and not (gpu.arch == 80 and order == 64),
+            "DEGREES": points == 1 and stack == 1,
             "COMPUTE": tl.float64 if compute == torch.float64 else tl.float32,
             "PRECISION": precision if compute == torch.float32 else "ieee",
         },

@@ -13,7 +13,7 @@ from . import gpu_registers, gpu_scratch
 
 
 def in_registers(n: int, gpu: target.Gpu) -> bool:
-    """Does one program hold a matrix of order ``n``?  At 64 the compiler for sm_80 doubles branches, and spills."""
+    """Does one program hold a matrix of order ``n``?  At 64 the code for sm_80 spills in a loop."""
     return n <= (32 if gpu.arch == 80 else gpu_registers.ORDER)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import target
 from ..spec import Launch
-from ..triton_ops import log2_above, multiple, norm, power_of_two, product
+from ..triton_ops import chained, log2_above, multiple, norm, power_of_two
 
 ORDER = 64  # of the largest matrix that one program can hold
 
@@ -41,28 +41,29 @@ LN2 = tl.constexpr(math.log(2))
 
 
 @triton.jit
-def _inverse(m, n, N: tl.constexpr, PRECISION: tl.constexpr):
+def _inverse(m, n, N: tl.constexpr):
     """The inverse of the leading ``(n, n)`` of ``m``, and about log2 of the determinant's size.
 
     Step k solves for unknown k by the row of the largest pivot that is left and puts that equation in its place.
     """
     place = tl.arange(0, N)
-    chosen, used = place, place >= n  # the row that step k has taken
+    chosen, taken, used = place, place, place >= n  # the row that step k has taken, and the step that took row j
     log_det = tl.full((), 0.0, tl.float32)
-    for k in tl.range(0, n, num_stages=1):
+    for k in tl.range(0, n, num_stages=1, disable_licm=N == 64):  # what it hoists is spilled
         column = tl.sum(tl.where(place[None, :] == k, m, 0.0), 1)
         j = tl.argmax(tl.where(used, -1.0, tl.abs(column)), 0)
         pivots = tl.sum(tl.where(place[:, None] == j, m, 0.0), 0)
         pivot = tl.sum(tl.where(place == k, pivots, 0.0), 0)
-        pivots = tl.where(place == k, 1.0, pivots) / pivot
+        pivots = tl.where(place == k, 1.0, pivots) * (1 / pivot)
         column = tl.where(place == j, 0.0, column)
         rest = tl.where(place[None, :] == k, 0.0, m) - column[:, None] * pivots[None, :]
         m = tl.where(place[:, None] == j, pivots[None, :], rest)
         chosen = tl.where(place == k, j, chosen)
+        taken = tl.where(place == j, k, taken)
         used = used | (place == j)
         log_det += log2_above(tl.abs(pivot))
-    exchange = tl.where(chosen[:, None] == place[None, :], 1.0, 0.0).to(m.dtype)
-    return product(exchange, product(m, exchange, PRECISION), PRECISION), log_det
+    m = tl.gather(m, tl.broadcast_to(chosen[:, None], (N, N)), 0)
+    return tl.gather(m, tl.broadcast_to(taken[None, :], (N, N)), 1), log_det
 
 
 @triton.jit
@@ -86,7 +87,7 @@ def scale_exponent(size):
 @triton.jit
 def _inverse_root(d, eye, PRECISION: tl.constexpr):
     """``(I + d)^(-1/2)`` up to the third power of ``d``."""
-    return multiple(eye, 1.0, d.dtype) - d * 0.5 + product(d, d, PRECISION) * 0.375
+    return multiple(eye, 1.0, d.dtype) - d * 0.5 + chained(d, d, PRECISION) * 0.375
 
 
 @triton.jit
@@ -97,18 +98,18 @@ def _root(x, eye, n, N: tl.constexpr, PRECISION: tl.constexpr):
     steps = 0
     while (away > LAST) & (steps < STEPS):
         if away > NEAR:
-            inverse, log_det = _inverse(m, n, N, PRECISION)
+            inverse, log_det = _inverse(m, n, N)
             scale = determinant_scale(log_det, away, n)
             up, down = power_of_two(scale, x.dtype), power_of_two(-scale, x.dtype)
-            x = product(x, tl.where(eye, up * 0.5, 0.0) + inverse * (down * 0.5), PRECISION)
+            x = chained(x, tl.where(eye, up * 0.5, 0.0) + inverse * (down * 0.5), PRECISION)
             m = multiple(eye, 0.5, x.dtype) + m * (up * up * 0.25) + inverse * (down * down * 0.25)
         else:
             p = _inverse_root(m - multiple(eye, 1.0, x.dtype), eye, PRECISION)
-            x = product(x, p, PRECISION)
-            m = product(m, product(p, p, PRECISION), PRECISION)
+            x = chained(x, p, PRECISION)
+            m = chained(m, chained(p, p, PRECISION), PRECISION)
         away = norm(m - multiple(eye, 1.0, x.dtype), 0)
         steps += 1
-    return product(x, _inverse_root(m - multiple(eye, 1.0, x.dtype), eye, PRECISION), PRECISION)
+    return chained(x, _inverse_root(m - multiple(eye, 1.0, x.dtype), eye, PRECISION), PRECISION)
 
 
 @triton.jit
@@ -116,21 +117,21 @@ def _near_log(x, eye, PRECISION: tl.constexpr):
     """The logarithm of a matrix within ``NEAR`` of the identity, to relative accuracy."""
     z = (x - multiple(eye, 1.0, x.dtype)) * 0.5
     # w = z (I + z)⁻¹, the inverse as (I - z)(I + z²)(I + z⁴)(I + z⁸)(I + z¹⁶)
-    w = z - product(z, z, PRECISION)
+    w = z - chained(z, z, PRECISION)
     power = z
     for _ in tl.range(0, 4, num_stages=1):
-        power = product(power, power, PRECISION)
-        w += product(w, power, PRECISION)
+        power = chained(power, power, PRECISION)
+        w += chained(w, power, PRECISION)
     # 2 w Σ v^j / (2j + 1), v = w², two terms at a time from j = 15 down
-    v = product(w, w, PRECISION)
-    v2 = product(v, v, PRECISION)
+    v = chained(w, w, PRECISION)
+    v2 = chained(v, v, PRECISION)
     total = multiple(eye, 2 / 29, x.dtype) + v * (2 / 31)
     odd = tl.full((), 27.0, x.dtype)
     for _ in tl.range(0, 7, num_stages=1):
-        total = product(total, v2, PRECISION)
+        total = chained(total, v2, PRECISION)
         total += tl.where(eye, 2.0 / (odd - 2), 0.0) + v * (2.0 / odd)
         odd -= 4
-    return product(w, total, PRECISION)
+    return chained(w, total, PRECISION)
 
 
 @triton.jit
@@ -146,7 +147,9 @@ def _logm_kernel(
     matrix = tl.program_id(0).to(tl.int64)
     row, col = tl.arange(0, N)[:, None], tl.arange(0, N)[None, :]
     inside = (row < n) & (col < n)
-    place = matrix * n * n + row * n + col
+    place = row * n + col
+    a_ptr += matrix * n * n
+    out_ptr += matrix * n * n
     eye = (row == col) & (row < n)
 
     x = tl.load(a_ptr + place, mask=inside, other=0.0).to(tl.float64)
@@ -159,7 +162,7 @@ def _logm_kernel(
     roots = tl.full((), 0, tl.int32)
     while good & (norm(x - multiple(eye, 1.0, tl.float64), 0) > NEAR):
         root = _root(x, eye, n, N, PRECISION)
-        missing = norm(product(root, root, PRECISION) - x, 0)
+        missing = norm(chained(root, root, PRECISION) - x, 0)
         roots += 1
         good = (missing <= norm(x, 0) * RESIDUAL) & (roots < ROOTS)
         x = root
@@ -190,4 +193,6 @@ def launch(a: Tensor, out: Tensor, status: Tensor, gpu: target.Gpu) -> Launch:
         {"a_ptr": a, "out_ptr": out, "status_ptr": status, "n": n},
         {"N": order},
         num_warps={8: 1, 16: 1, 32: 4, 64: 8}[order],
+        # ptxas would have a program of one warp spill in loops, so that more programs fit a processor
+        options={"maxnreg": 255} if order <= 16 and gpu.backend == "cuda" else {},
     )

@@ -134,6 +134,16 @@ def test_the_selection_of_ci_fits(capfd):
     assert not any(word in line for line in found for word in ("FAILS", "unknown", "tensor    0"))
 
 
+def test_where_this_triton_does_not_fit_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(triton, "__version__", "3.6.0")
+    assert "need Triton 3.8, this is 3.6.0" in target.triton_unfit(target.GPUS["sm_100"])
+    assert {job.gpu.name for job in aot.jobs(False, [])} == {"sm_80", "sm_90"}
+    monkeypatch.setattr(triton, "__version__", "3.10.1+git")
+    assert {job.gpu.name for job in aot.jobs(False, [])} == {"sm_80", "sm_90", "sm_100"}
+    old = target.Gpu("sm_75", "cuda", 75, 32, 64 * 1024, 72)
+    assert "compute capability 8.0, sm_75 has less" in target.triton_unfit(old)
+
+
 def test_coefficients_are_compiled_in_float64():
     """The interpreter cannot tell: compiled, a plain number in ``tl.where`` is rounded to float32."""
     spec = next(spec for spec in aot.specs() if spec.name == "expm")
