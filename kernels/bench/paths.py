@@ -39,6 +39,7 @@ class Case:
         self.x = torch.rand(SAMPLES, INPUTS, generator=draw).to(device, dtype)
         self.y = torch.randint(0, CLASSES, (SAMPLES,), generator=draw).to(device)
         self.t = torch.linspace(0, 1, points, dtype=torch.float64).to(device, dtype)
+        self.ends = [[layer[end] for layer in layers] for layers in (self.weights, self.biases) for end in (0, 1)]
         self.models = [[self._model(end, p) for p in range(min(pairs, 2))] for end in (0, 1)]
 
     def _model(self, end: int, pair: int) -> nn.Sequential:
@@ -51,7 +52,7 @@ class Case:
 
     def kernels(self) -> Tensor:
         """Ours, all pairs."""
-        (a, b), (bias_a, bias_b) = (zip(*layers, strict=True) for layers in (self.weights, self.biases))
+        a, b, bias_a, bias_b = self.ends
         return path_loss(a, b, self.x, self.y, self.t, biases_a=bias_a, biases_b=bias_b, loss="cross_entropy")
 
     def loss_landscapes(self, pairs: int) -> Tensor:

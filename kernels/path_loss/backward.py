@@ -14,6 +14,7 @@ from ..simd import COLS, block, column, fma, row, store, tile, total, transpose
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import erf
 from .layout import FROM, INPUTS, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO
+from .pack import scratch, weights_of
 from .tiles import (
     ENTROPY,
     FIRST,
@@ -32,9 +33,7 @@ from .tiles import (
     lanes_of,
     over_tiles,
     run_network,
-    scratch,
     valid,
-    weights_of,
 )
 
 NO_LOSSES = np.int64(0)  # as ``wanted``

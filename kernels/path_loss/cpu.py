@@ -12,7 +12,7 @@ from .. import errors, target
 from ..threads import over_batch
 from . import autograd
 from .blocks import scale
-from .layout import PAIR, Layout, Samples, padded
+from .layout import PAIR, Layout, Samples, padded, places, readable
 
 NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
 KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
@@ -56,7 +56,7 @@ class Problem:
         targeted = keep or not set(losses) <= set(errors.LABEL_LOSSES)
         self.samples = Samples.of(x, y, widths[-1], biases is not None, self.reduced, self.rising, targeted)
         self.step = PAIR * self.layout.lanes
-        self.bytes = x.element_size()
+        self.dtype, self.bytes = x.dtype, x.element_size()
         self.function = (errors.ACTIVATIONS.index(activation), float(skip), self._wanted())
 
     def _wanted(self) -> int:
@@ -114,9 +114,11 @@ class Problem:
         from . import tiles
 
         place = {"cross_entropy": tiles.ENTROPY, "error_rate": tiles.ERROR}
-        outputs, dtype = self.layout.widths[-1], torch.from_numpy(self.samples.x).dtype
+        outputs = self.layout.widths[-1]
         return [
-            torch.from_numpy(sums[..., place.get(loss, tiles.SQUARED)] * scale(loss, self.count, outputs)).to(dtype)
+            torch.from_numpy(sums[..., place.get(loss, tiles.SQUARED)] * scale(loss, self.count, outputs)).to(
+                self.dtype
+            )
             for loss in self.losses
         ]
 
@@ -173,13 +175,12 @@ def _curve_values(weights, biases, x, y, **options) -> list[Tensor]:
     from . import tiles
 
     problem = Problem(weights, biases, x, y, **options)
-    layout, (pairs, points) = problem.layout, weights[0].shape[:2]
+    pairs, points = weights[0].shape[:2]
     sums = np.zeros((pairs, points, tiles.SUMS))
-    for p in pieces(pairs, points * layout.size, x.element_size()):
-        packed = layout.pack(part_of(weights, p), part_of(biases, p)).flatten(0, 1).numpy()
-        out = sums[p].reshape(-1, tiles.SUMS)
-        args = (out, packed, *problem.scratch, *problem.data, *problem.function)
-        over_batch(tiles.network_sums, len(out), problem.chunk(1), *args)
+    stack = readable(weights), readable(biases)
+    numbers, table = places(stack)
+    args = (points, sums.reshape(-1, tiles.SUMS), numbers, table[0], problem.layout.size, *problem.scratch)
+    over_batch(tiles.network_sums, pairs * points, problem.chunk(1), *args, *problem.data, *problem.function)
 
     def whole(pairs):
         return _curve_values(part_of(weights, pairs), part_of(biases, pairs), x, y, whole=True, **options)
@@ -231,15 +232,13 @@ def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -
     from . import tiles
 
     problem = Problem(weights_a, biases_a, x, y, **options)
-    layout, (pairs, points) = problem.layout, t.shape
+    pairs, points = t.shape
     sums = np.zeros((pairs, points, tiles.SUMS))
     parts = min(max(1, points), parts_of(pairs))
-    for p in pieces(pairs, 2 * layout.size, x.element_size()):
-        a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
-        b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
-        points_of = t[p].contiguous().numpy()
-        args = (parts, sums[p], a, b, points_of, *problem.scratch, *problem.line, *problem.data, *problem.function)
-        over_batch(tiles.path_sums, len(a) * parts, problem.chunk(-(-points // parts)), *args)
+    ends = (readable(weights_a), readable(biases_a)), (readable(weights_b), readable(biases_b))
+    args = (parts, sums, *places(*ends), t.contiguous().numpy(), problem.layout.size, *problem.scratch, *problem.line)
+    chunk = problem.chunk(-(-points // parts))
+    over_batch(tiles.path_sums, pairs * parts, chunk, *args, *problem.data, *problem.function)
 
     def whole(pairs):
         ends = (part_of(layers, pairs) for layers in (weights_a, weights_b, biases_a, biases_b))

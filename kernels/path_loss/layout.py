@@ -25,6 +25,9 @@ FROM, TO = 6, 7  # first rows of the layer's inputs and outputs in scratch
 SOURCE = 8  # first row of what a skip adds to the outputs; NO_SKIP, or FROM_DATA where that is x
 COLUMNS = 9
 NO_SKIP, FROM_DATA = -1, -2
+# Columns of ``places``: where a layer begins and the steps along its axes; biases have no columns
+BEGIN, LINE, POINT, ROW, COLUMN = range(5)
+ABSENT = -1  # as BEGIN: no biases
 TAIL_ROWS = 2  # of the tiles that take the units left over by whole tiles
 PAIR = 2  # registers: samples come in pairs of them
 ALONE = 2**20  # numbers that one thread copies sooner than PyTorch, which wakes another for 2^15, has begun
@@ -105,6 +108,40 @@ class Layout:
         return weights, biases
 
 
+def places(*stacks) -> tuple[np.ndarray, np.ndarray]:
+    """Where stacks of networks lie in memory, so that kernels read them there.
+
+    Args:
+        *stacks: weights ``(P, d_{i+1}, d_i)`` or ``(P, T, d_{i+1}, d_i)`` and biases without the last axis, or None; of
+            any strides.  What is returned does not keep them alive.
+
+    Returns:
+        Numbers from the first one in memory on, and ``(stacks, l, 2, 5)``: for each layer's weights and for its biases
+        the place of their first among these numbers, and the steps along the axes.
+    """
+    first = min((layer for stack in stacks for part in stack for layer in part or ()), key=Tensor.data_ptr)
+    start, size = first.data_ptr(), first.element_size()
+
+    def place(layer, kind):
+        line, *steps = layer.stride()
+        point = () if layer.dim() + kind == 4 else (0,)
+        return (layer.data_ptr() - start) // size, line, *point, *steps, *(0,) * kind
+
+    absent = (ABSENT, 0, 0, 0, 0)
+    table = [
+        [[place(w, 0), absent if biases is None else place(biases[i], 1)] for i, w in enumerate(weights)]
+        for weights, biases in stacks
+    ]
+    return first.detach().as_strided((min(1, first.numel()),), (1,)).numpy(), np.array(table, np.int64)
+
+
+def readable(layers):
+    """The layers, copied where their numbers cannot be read where they lie."""
+    if layers is None:
+        return None
+    return [w.clone() if w.is_neg() or w.data_ptr() % w.element_size() else w for w in layers]
+
+
 @dataclass(frozen=True)
 class Samples:
     """Data for the tile kernels; sample ``s`` is column ``s``, columns beyond the last are padding."""
@@ -122,32 +159,30 @@ class Samples:
         ``reduced`` data are the rows of their triangular factor, with the same squared losses of linear networks;
         ``rising`` ones are sorted by their labels; without ``targeted`` labels make no targets.
         """
-        if rising:
-            order = np.argsort(y.numpy(), kind="stable")
-            x, y = (torch.from_numpy(values.numpy()[order]) for values in (x, y))
-        ones = torch.full((x.shape[0], 1), float(biased), dtype=x.dtype)
-        labels = torch.zeros_like(ones) if y.is_floating_point() else y.to(x.dtype)[:, None]
-        if y.is_floating_point():
-            targets = y
-        elif targeted:
-            targets = torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype)
-        else:
-            targets = x.new_zeros(len(x), 0)
+        from .pack import turn_rows
+
+        biases, targets = None, y
+        if not y.is_floating_point():
+            targets = torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype) if targeted else x[:, :0]
         if reduced:
-            x, ones, targets = _triangular(x, ones, targets)
-            labels = torch.zeros_like(ones)
-        lanes = target.register_bytes() // x.dtype.itemsize
-        n = padded(len(x), PAIR * lanes)
+            x, biases, targets = _triangular(x, torch.full_like(x[:, :1], biased), targets)
+        values = x.contiguous().numpy()
+        (count, units), dtype = values.shape, values.dtype
+        lanes = target.register_bytes() // dtype.itemsize
+        n = padded(count, PAIR * lanes)
+        order, ones, labels = np.arange(count), np.zeros(n, dtype), np.full(n, -1, dtype)
+        ones[:count] = biased if biases is None else biases[:, 0].numpy()
+        if rising:  # of few classes in small integers: those are sorted without comparisons
+            order = np.argsort(y.numpy().astype(np.min_scalar_type(outputs)), kind="stable")
+        labels[:count] = 0 if reduced or y.is_floating_point() else y.numpy()[order]
 
-        def columns(values, rows, fill=0.0):
-            return _wide(values.mT, rows, n, fill)
+        def columns(values, rows):
+            turned = np.empty((padded(rows, lanes), n), dtype)
+            turn_rows(turned, values, order, np.zeros((lanes, len(turned)), dtype))
+            return turned[:rows]
 
-        return Samples(
-            columns(x, padded(x.shape[1], TAIL_ROWS)),
-            columns(ones, 1)[0],
-            columns(targets, targets.shape[1]),
-            columns(labels, 1, -1.0)[0],
-        )
+        goals = columns(targets.contiguous().numpy(), outputs) if targets.shape[1] else np.empty((0, n), dtype)
+        return Samples(columns(values, padded(units, TAIL_ROWS)), ones, goals, labels)
 
     @cached_property
     def x_rows(self) -> np.ndarray:

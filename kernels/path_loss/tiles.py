@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from .. import errors
-from ..jit import inline, kernel, leaf, part
+from ..jit import kernel, leaf, part
 from ..simd import COLS, LONG, block, column, fma, row, spread, store, tile, total
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import add_exp, erf, sigmoid
 from ..tile_matrix import add_product, lanes_of
-from .layout import BIASES, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, STRIDE, TAIL_ROWS, TO, WEIGHTS
+from .layout import FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO, WEIGHTS
+from .pack import gather, scratch, weights_of
 
 # typed: numba would compile another copy of a function for each plain number that is written where it is called
 LINEAR, RELU, LEAKY_RELU, RELU_SQUARED, TANH, SIGMOID, GELU = map(np.int64, range(len(errors.ACTIVATIONS)))
@@ -28,15 +29,6 @@ TAIL_COLS = 2 * LONG
 SLOPE = 0.01  # of leaky ReLU
 SQRT_HALF = 0.5**0.5
 LOG_FACTORS = 4  # whose product has one logarithm; it is finite up to 2^31 classes
-
-
-@inline
-def scratch(rows, columns, like):
-    """An uninitialised array that begins a cache line: otherwise every other load straddles two."""
-    spare = 64 // like.itemsize
-    buffer = np.empty(rows * columns + spare, like.dtype)
-    skip = (-buffer.ctypes.data % 64) // like.itemsize
-    return buffer[skip : skip + rows * columns].reshape(rows, columns)
 
 
 @leaf
@@ -137,14 +129,6 @@ def layer_tile(zero, i, j, out, weights, biases, depth, inputs, start, ones, at,
     if skip != 0.0:
         sums = fma(block(source, (i, source_at + j), zero), skip, sums)
     store(out, (i, j), bent(add_product(sums, weights, inputs, i, start + j, depth), activation))
-
-
-@leaf
-def weights_of(network, entry):
-    """A layer's weights ``(rows, stride)`` and biases ``(rows,)``; ``entry`` is its row of the layout's table."""
-    rows, stride, begin = entry[ROWS], entry[STRIDE], entry[WEIGHTS]
-    weights = network[begin : begin + rows * stride].reshape(rows, stride)
-    return weights, network[entry[BIASES] : entry[BIASES] + rows]
 
 
 @part
@@ -319,20 +303,23 @@ def add_line(out, a, b, t, ends, mixed, networks, values, table, narrow, x, ones
 
 
 @kernel
-def path_sums(start, stop, parts, out, a, b, t, table, rows, narrow, blocks, group, x, ones, targets, labels,
-              activation, skip, wanted):  # fmt: skip
-    """Add sums of losses on straight lines from ``a`` to ``b`` to ``out`` ``(P, T, SUMS)`` at ``t`` ``(P, T)``.
+def path_sums(start, stop, parts, out, numbers, places, t, size, table, rows, narrow, blocks, group, x, ones, targets,
+              labels, activation, skip, wanted):  # fmt: skip
+    """Add sums of losses on straight lines to ``out`` ``(P, T, SUMS)`` at ``t`` ``(P, T)``; ``gather`` finds the ends.
 
     Entry ``parts * p + i`` of the batch is the ``i``-th part of the points of pair ``p``; see ``add_line``.
     """
-    points, height, columns = t.shape[1], table[0, ROWS], narrow + lanes_of(a)  # no power of two: rows share cache sets
-    ends = scratch(2 * blocks * height, columns, a).reshape(blocks, 2, height, columns)
-    mixed = scratch(2 * height, columns, a).reshape(2, height, columns)
-    networks, values = scratch(group, a.shape[1], a), scratch(rows, columns, a)
+    points, height, columns = t.shape[1], table[0, ROWS], narrow + lanes_of(x)  # no power of two: rows share cache sets
+    held = scratch(2 * blocks * height, columns, x).reshape(blocks, 2, height, columns)
+    mixed = scratch(2 * height, columns, x).reshape(2, height, columns)
+    networks, values = scratch(group + 2, size, x), scratch(rows, columns, x)
+    a, b = networks[group], networks[group + 1]
     for entry in range(start, stop):
         p, part = entry // parts, entry % parts
         of = slice(part * points // parts, (part + 1) * points // parts)
-        add_line(out[p, of], a[p], b[p], t[p, of], ends, mixed, networks, values, table, narrow, x, ones, targets,
+        gather(a, numbers, places[0], table, p, FIRST)
+        gather(b, numbers, places[1], table, p, FIRST)
+        add_line(out[p, of], a, b, t[p, of], held, mixed, networks[:group], values, table, narrow, x, ones, targets,
                  labels, activation, skip, wanted)  # fmt: skip
 
 
@@ -347,9 +334,11 @@ def add_network(sums, network, values, table, narrow, x, ones, targets, labels, 
 
 
 @kernel
-def network_sums(start, stop, out, networks, table, rows, narrow, x, ones, targets, labels, activation, skip, wanted):
-    """Sums of losses of networks ``(P, size)`` in ``out`` ``(P, SUMS)``."""
-    values = scratch(rows, narrow + lanes_of(networks), networks)
-    for p in range(start, stop):
-        add_network(out[p], networks[p], values, table, narrow, x, ones, targets, labels, activation, skip,
+def network_sums(start, stop, points, out, numbers, places, size, table, rows, narrow, x, ones, targets, labels,
+                 activation, skip, wanted):  # fmt: skip
+    """Sums of losses of networks in ``out`` ``(P * points, SUMS)``; ``gather`` finds their numbers."""
+    values, network = scratch(rows, narrow + lanes_of(x), x), scratch(1, size, x)[0]
+    for entry in range(start, stop):
+        gather(network, numbers, places, table, entry // points, entry % points)
+        add_network(out[entry], network, values, table, narrow, x, ones, targets, labels, activation, skip,
                     wanted)  # fmt: skip

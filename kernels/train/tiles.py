@@ -10,7 +10,8 @@ import numpy as np
 from ..jit import kernel, part
 from ..path_loss.backward import NO_LOSSES, add_slopes, turn, workspace
 from ..path_loss.layout import PAIR
-from ..path_loss.tiles import SUMS, scratch
+from ..path_loss.pack import scratch
+from ..path_loss.tiles import SUMS
 from ..simd import fma, row, store, tile, total
 from ..tile_matrix import lanes_of
 

@@ -98,6 +98,20 @@ def test_curves_take_any_strides_and_floating_targets():
     assert all(torch.equal(w, b) for w, b in zip(weights, before, strict=True))
 
 
+def test_networks_are_read_where_they_lie():
+    """Ends that take turns in memory, numbers whose signs are flipped when they are read."""
+    widths = [6, 17, 4]
+    (wa, ba), (wb, bb) = stack(3, widths, 0), stack(3, widths, 1)
+    x, y = data(70, widths)
+    t = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    expected = reference.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb)
+    both = torch.stack([wb[0], wa[0]], dim=-1)
+    wa[0], wb[0] = both[..., 1], both[..., 0]
+    wa[1] = torch.complex(torch.zeros_like(wa[1]), -wa[1]).conj().imag
+    assert wa[1].is_neg()
+    close(kernels.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb), expected, 1e-13)
+
+
 def test_empty_stacks_and_paths_without_points():
     weights, biases = stack(0, [3, 4, 2], 0)
     x, y = data(5, [3, 2])
