@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.claim import above, claim, equal, numbers, select
+from engine.report.select import measured
 
 BOOTSTRAPS = 1000
 SEED = 0  # of the bootstrap
@@ -28,7 +29,7 @@ DRAWN = "counts drawn at random"
 )
 def scalars(rows):
     """The count that is farthest from what is predicted."""
-    rows = select(rows, depth=3, width=1)
+    rows = measured(select(rows, depth=3, width=1), "components")
     return _farthest(rows, with_skip=3)
 
 
@@ -40,7 +41,7 @@ def scalars(rows):
 )
 def wider(rows):
     """The count that is farthest from what is predicted."""
-    rows = select(rows, depth=3)
+    rows = measured(select(rows, depth=3), "components")
     return _farthest(rows.filter(rows["width"].to_numpy() > 1), with_skip=2)
 
 
@@ -53,7 +54,7 @@ def wider(rows):
 )
 def four_layers(rows):
     """The count that is farthest from what is predicted."""
-    rows = select(rows, depth=4, width=1)
+    rows = measured(select(rows, depth=4, width=1), "components")
     return _farthest(rows, with_skip=np.where(numbers(rows, "orientation")[0] > 0, 5, 4))
 
 
@@ -109,8 +110,11 @@ def rank_correlation(rows, column):
     shapes, draws and seeds are drawn anew, independently of each other.
 
     Returns:
-        ρ and the ends of its 95 % interval, or None: counts that do not differ.
+        ρ and the ends of its 95 % interval, or None: counts that do not differ, or no seed with a number.
     """
+    rows = measured(rows, "components")
+    if rows[column].null_count == rows.num_rows:
+        return None
     depth, width, skip, draw, seed, count, value = numbers(
         rows, "depth", "width", "skip", "draw", "seed", "components", column
     )

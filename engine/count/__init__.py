@@ -84,7 +84,8 @@ def count_components(
         The components met.
 
     Raises:
-        ValueError: an argument does not fit; or too few starting points lead to the least loss.
+        ValueError: an argument does not fit.
+        TooFewMinima: too few starting points lead to the least loss; a ValueError too.
     """
     errors.check_choice("count_components", "loss", loss, ("sse",))
     errors.check_choice("count_components", "activation", activation, errors.ACTIVATIONS)

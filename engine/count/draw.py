@@ -11,10 +11,14 @@ from torch import Tensor
 from engine.count.level_set import Damped, LevelSet
 
 SPREAD = 8.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
-ITERATIONS = 400  # of Levenberg-Marquardt; a zero-loss minimum takes about 20
+ITERATIONS = 3000  # of Levenberg-Marquardt; a zero-loss minimum takes about 20, a best map with near ties many more
 AT_LEAST = 1e-7  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
 AGREE = 1e-3  # outputs that differ by at most this share of ‖Y‖ are the same
 ROUNDS = 5  # stacks of starting points at most
+
+
+class TooFewMinima(ValueError):
+    """Random starting points lead to the least loss too seldom to sample the minimum by them."""
 
 
 def minima(
@@ -33,7 +37,7 @@ def minima(
         and the number of starting points they took.
 
     Raises:
-        ValueError: too few starting points led to the least loss.
+        TooFewMinima: too few starting points led to the least loss.
     """
     enough = enough or samples
     found = torch.empty(0, level.size, dtype=torch.float64, device=level.split.x.device)
@@ -44,7 +48,7 @@ def minima(
             chosen = good[:samples]
             reached = _reached(level, found[chosen], least)
             return reached, fit(reached, found[chosen]), int(chosen[-1]) + 1
-    raise ValueError(
+    raise TooFewMinima(
         f"count_components: {len(good)} of {len(found)} random starting points reached the least loss "
         f"{least:.3g}, expected {enough}; ask for fewer samples or for another network"
     )

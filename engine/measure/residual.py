@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from engine.count import count_components
+from engine.count.draw import TooFewMinima
 from engine.seeding import seed_of
 from engine.types import Split, Weights
 
@@ -25,7 +26,8 @@ COLUMNS = {
     # of gradient descent, until the loss is `reached` of what it was for the zero network, over the least possible;
     # null where it took more than the most
     "steps": pa.int64(),
-    # at this point, loss on test samples less that on training samples, over that of the zero network
+    # at this point, loss on test samples less that on training samples, over that of the zero network; null where the
+    # data have no test samples
     "gap": pa.float64(),
 }
 NO_SKIP = "the network without its skip, the prediction with it"
@@ -42,9 +44,9 @@ class Config:
     attempts: int = 4
     # of training and test samples
     draws: int = 3
-    # training samples per unit of width, and as many test samples as there are in all
+    # of data=regression: training samples per unit of width, and as many test samples as there are in all
     samples_per_unit: int = 8
-    # standard deviation of what the targets add to a linear map of the inputs
+    # of data=regression: standard deviation of what the targets add to a linear map of the inputs
     noise: float = 0.5
     # of gradient descent on the mean squared error
     learning_rate: float = 0.03
@@ -85,9 +87,11 @@ def of_block(study):
         for k, minimum in enumerate(study.block.minima):
             row = shared | counted | {"seed": minimum.seed, "steps": steps[k], "gap": gaps[k]}
             if steps[k] is None:
-                row["reason"] = f"the loss was not reached in {options.steps} steps"
+                row.setdefault("reason", f"the loss was not reached in {options.steps} steps")
             drawn = seed_of(what="counts", sweep_seed=study.config.seed, draw=draw, **vars(axes)) % 9 + 1
-            rows += [row, row | {"components": drawn, "control": DRAWN}]
+            rows.append(row)
+            if "components" in counted:
+                rows.append(row | {"components": drawn, "control": DRAWN})
         if axes.skip and axes.depth in (3, 4) and draw == 0:
             without = shared | _count(study, train, 0.0, draw) | {"control": NO_SKIP}
             rows.append(without | {"seed": study.block.minima[0].seed})
@@ -95,18 +99,21 @@ def of_block(study):
 
 
 def _count(study, train, skip, draw):
-    """Components of the minimum on the training samples."""
+    """Components of the minimum on the training samples, or why they could not be counted."""
     options, network = study.config.measure.residual, study.network
     seed = seed_of(what="count", sweep_seed=study.config.seed, draw=draw, like=[*network.widths, skip])
-    found = count_components(
-        network.widths,
-        train.x,
-        train.y,
-        skip=skip,
-        samples=options.samples,
-        seed=seed,
-        attempts=options.attempts,
-    )
+    try:
+        found = count_components(
+            network.widths,
+            train.x,
+            train.y,
+            skip=skip,
+            samples=options.samples,
+            seed=seed,
+            attempts=options.attempts,
+        )
+    except TooFewMinima as error:
+        return {"reason": str(error)}
     apart = found.attempts[~torch.eye(found.count, dtype=torch.bool)]
     resisted = int(apart.min()) if found.count > 1 else None
     return {"components": found.count, "missed": found.missed, "resisted": resisted}
@@ -122,10 +129,10 @@ def _descend(study, train, test, fitted):
     steps, gaps = [None] * count, [None] * count
     for step in range(0, options.steps + 1, options.stride):
         (loss,) = network.loss(weights, train, ("mse",))
-        (other,) = network.loss(weights, test, ("mse",))
-        for k, (value, unseen) in enumerate(zip(loss.tolist(), other.tolist(), strict=True)):
+        gap = (network.loss(weights, test, ("mse",))[0] - loss) / zero if test else loss
+        for k, (value, wider) in enumerate(zip(loss.tolist(), gap.tolist(), strict=True)):
             if steps[k] is None and value <= goal:
-                steps[k], gaps[k] = step, (unseen - value) / float(zero)
+                steps[k], gaps[k] = step, wider if test else None
         if None not in steps:
             break
         # plain descent has no state: a stretch goes on where the last one ended
@@ -137,9 +144,18 @@ def _descend(study, train, test, fitted):
 
 
 def _samples(study, draw):
-    """Training and test samples of a linear map with noise, the same for all networks of a width."""
+    """Training and test samples, drawn anew; None for the second where the sweep's data have none.
+
+    The targets of ``data=regression`` are noise, from which nothing generalises: in their place stand those of a linear
+    map with noise, the same for all networks of a width.
+    """
     options, (inputs, *_, outputs) = study.config.measure.residual, study.network.widths
     drawn = seed_of(what="residual", sweep_seed=study.config.seed, draw=draw, inputs=inputs, outputs=outputs)
+    if study.config.data.name != "regression":
+        data = study.config.data.draw(study.block.architecture, drawn, study.network)
+        data = data.to(study.data.train.x.device, study.data.train.x.dtype)
+        train, test = (split and Split(split.x, split.targets(outputs)) for split in (data.train, data.test))
+        return train, test
     generator, count = torch.Generator().manual_seed(drawn), options.samples_per_unit * inputs
 
     def normal(*size):

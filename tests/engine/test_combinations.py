@@ -8,6 +8,8 @@ import pytest
 
 import engine
 from engine import claim
+from engine.count.draw import TooFewMinima
+from engine.measure import residual
 
 TINY = ["sweep.grid.depth=[2]", "sweep.grid.rescaling=[1]", "sweep.grid.weight_decay=[0]", "sweep.seeds=3"]
 PLAIN = ["sweep.paths=[linear]", "sweep.measures=[]", "tracking=none"]
@@ -82,6 +84,46 @@ def test_components_of_maps_that_are_not_square(run, tmp_path):
     assert None not in table["components"].to_pylist() and set(table["orientation"].to_pylist()) == {None}
     judged = {entry["name"]: entry["verdict"] for entry in json.loads(run.claims.read_text())}
     assert judged["wider"] == judged["scalars"] == "not applicable"
+
+
+def test_components_on_the_data_that_were_asked_for(run, tmp_path):
+    """Each draw is another split of them; what says nothing of test samples has none."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(40, 3))
+    np.savez(tmp_path / "own.npz", x=x, y=x @ generator.normal(size=(3, 2)))  # nothing is added to the map
+    options = [
+        "sweep.grid.depth=[2,3]",
+        "sweep.grid.width=[2]",
+        "sweep.grid.skip=[0]",
+        "sweep.seeds=2",
+        "tracking=none",
+    ]
+    options += ["measure.residual.draws=2", "measure.residual.samples=12", "measure.residual.learning_rate=0.2"]
+    own = ["data=npz", f"data.path={tmp_path / 'own.npz'}"]
+    table = run("residual", *options, *own)
+    assert {abs(gap) < 0.1 for gap in table["gap"].to_pylist()} == {True} and len(set(table["gap"].to_pylist())) > 2
+    without = engine.load(engine.run("residual", [*options, *own, "data.test_share=0", f"out={tmp_path / 'all'}"]))
+    assert without["gap"].null_count == without.num_rows and not without["steps"].null_count
+    judged = json.loads((tmp_path / "all" / claim.CLAIMS).read_text())
+    assert {entry["verdict"] for entry in judged if entry["name"] == "wider_gap"} == {"not applicable"}
+
+
+def test_components_that_cannot_be_counted_are_rows_with_their_reason(run, tmp_path):
+    np.savez(tmp_path / "own.npz", x=np.eye(6), y=np.eye(6))
+    own = ["data=npz", f"data.path={tmp_path / 'own.npz'}", "data.test_share=0", "data.standardize=false"]
+    options = ["sweep.grid.depth=[3]", "sweep.grid.width=[1,2]", "sweep.grid.skip=[0,1]", "sweep.seeds=2"]
+    options += ["measure.residual.draws=1", "measure.residual.samples=12", "tracking=none"]
+
+    def too_few(*args, **kwargs):
+        raise TooFewMinima("count_components: too few")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(residual, "count_components", too_few)
+        table = run("residual", *options, *own)
+    assert set(table["reason"].to_pylist()) == {"count_components: too few"}
+    judged = {entry["name"]: entry for entry in json.loads(run.claims.read_text())}
+    assert {entry["verdict"] for entry in judged.values()} == {"not applicable"}
+    assert "count_components: too few" in judged["wider"]["without_number"]
 
 
 def test_a_unit_that_decay_has_removed_says_nothing_of_orbits(run):

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from engine.report.chart import Axis, Chart, Panel, Series
-from engine.report.select import array, axes, rows, values
+from engine.report.select import array, axes, measured, rows, values
 
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     """Components by shape; steps and gap beside those of equal shape, over how many more components there are."""
     if "draw" not in table.column_names:
         return None
-    table = rows(table, measure="residual")
+    table = measured(rows(table, measure="residual"), "components")
     if not table.num_rows:
         return None
     depth, width, draw = (array(table, name) for name in ("depth", "width", "draw"))
