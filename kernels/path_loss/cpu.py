@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import errors, target
 from ..threads import over_batch
 from . import autograd
-from .blocks import scale
+from .blocks import part_of, pieces, scale
 from .layout import PAIR, Layout, Samples, padded, places, readable
 
 NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
@@ -134,12 +134,6 @@ class Problem:
         return factors
 
 
-def pieces(count: int, numbers: int, itemsize: int):
-    """Slices of ``range(count)`` whose networks, of so many numbers each, are packed at once."""
-    size = max(1, PACKED_BYTES // (numbers * itemsize))
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
 def parts_of(pairs: int) -> int:
     """In how many parts the points of each line are handed out: all threads have as many, or many more than one.
 
@@ -147,11 +141,6 @@ def parts_of(pairs: int) -> int:
     """
     threads = target.threads()
     return next(k for k in itertools.count(1) if pairs * k % threads == 0 or pairs * k >= 4 * threads)
-
-
-def part_of(layers, piece):
-    """The piece of each layer."""
-    return None if layers is None else [layer[piece] for layer in layers]
 
 
 def curve_loss(weights, x, y, *, biases, **options) -> list[Tensor]:
@@ -213,7 +202,7 @@ def _curve_sums_and_slopes(problem: Problem, weights, biases, factors, wanted: i
 
     layout, (pairs, points) = problem.layout, weights[0].shape[:2]
     slopes, sums = weights[0].new_zeros(pairs, points, layout.size), np.zeros((pairs, points, tiles.SUMS))
-    for p in pieces(pairs, points * layout.size, problem.bytes):
+    for p in pieces(pairs, points * layout.size, problem.bytes, PACKED_BYTES):
         packed = layout.pack(part_of(weights, p), part_of(biases, p)).flatten(0, 1).numpy()
         out = (slopes[p].flatten(0, 1).numpy(), sums[p].reshape(-1, tiles.SUMS), factors[p].reshape(-1, 2))
         args = (*out, packed, *problem.scratch, *problem.data, *problem.function[:2], wanted)
@@ -254,7 +243,7 @@ def _path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, **
     layout, factors = problem.layout, problem.factors(upstream)
     slopes_a, slopes_b = (x.new_zeros(len(t), layout.size) for _ in range(2))
     slopes_t = torch.zeros_like(t, memory_format=torch.contiguous_format)
-    for p in pieces(len(t), 2 * layout.size, x.element_size()):
+    for p in pieces(len(t), 2 * layout.size, problem.bytes, PACKED_BYTES):
         a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
         b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
         out = (slopes_a[p].numpy(), slopes_b[p].numpy(), slopes_t[p].numpy(), factors[p])

@@ -1,9 +1,11 @@
 """Losses on paths against the plain loop of ``kernels.path_loss.reference``, values and derivatives."""
 
+import itertools
 from itertools import pairwise
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 import kernels
 from kernels import errors
@@ -226,6 +228,43 @@ def test_very_wide_layers_go_to_a_library(monkeypatch):
     )
     monkeypatch.undo()
     assert cpu.too_wide(weights) is None and cpu.too_wide([weights[0], weights[1].new_zeros(1, 1024, 800)]) is not None
+
+
+def peak_bytes(call):
+    """The most that PyTorch allocates on the CPU at once while it runs."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        call()
+    events = profiled.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return max(itertools.accumulate(change for _, change in changes))
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_operations_of_a_library_take_bounded_scratch(monkeypatch, loss):
+    """Whatever the number of pairs, points and samples; and give the same in blocks as at once."""
+    widths, pairs, points, bound = [6, 20, 20, 5], 24, 2, 2**19
+    (wa, ba), (wb, bb) = stack(pairs, widths, 0), stack(pairs, widths, 1)
+    x, y = data(300, widths)
+    t = torch.rand(pairs, points, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    curve = [torch.lerp(a[:, None], b[:, None], t.reshape(pairs, points, *[1] * (a.dim() - 1)))
+             for a, b in zip((*wa, *ba), (*wb, *bb), strict=True)]  # fmt: skip
+    options = {"activation": "gelu", "skip": 0.5, "losses": (loss,)}
+    ways = [
+        lambda: blocks.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb, **options),
+        lambda: blocks.curve_loss(curve[:3], x, y, biases=curve[3:], **options),
+        lambda: blocks.path_slopes(t, wa, wb, ba, bb, x, y, [t + 1], **options),
+        lambda: blocks.curve_slopes(curve[:3], curve[3:], x, y, [t + 1], **options),
+    ]
+    at_once = [way() for way in ways]
+    together = [peak_bytes(way) for way in ways]
+    monkeypatch.setattr(blocks, "SAMPLES", 64)
+    monkeypatch.setattr(blocks, "SCRATCH", bound)
+    for way, expected, most in zip(ways, at_once, together, strict=True):
+        found = []
+        taken = peak_bytes(lambda way=way, found=found: found.extend(way()))
+        assert taken <= bound + 2 * sum(value.nbytes for value in expected) < most, (taken, most)
+        for mine, theirs in zip(found, expected, strict=True):
+            close(mine, theirs, 1e-11, 1e-12)
 
 
 def test_wrong_arguments_are_named():
