@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from cases import LOGM, NO_LOG, gaussian, rotation, spd
+from cases import LOGM, NO_LOG, gaussian, generator, rotation, spd
 from mpmath import mp, mpf
 
 import kernels
@@ -58,6 +58,74 @@ def test_every_order(n):
         a = spd(n, 1e3)
         values, vectors = np.linalg.eigh(a)
         assert error(kernels.logm(torch.tensor(a)), (vectors * np.log(values)) @ vectors.T) < 1e-12
+
+
+def scattered(n, condition, name):
+    """Symmetric positive definite, one eigenvalue far below the others, which lie close to each other."""
+    q, values = gaussian(n, name=name), generator(name).uniform(0.9, 1.0, n)
+    q = np.linalg.qr(q)[0]
+    values[0] = 1 / condition
+    a = (q * values) @ q.T
+    return (a + a.T) / 2
+
+
+def to_fifty_digits(a):
+    """The logarithm of a symmetric matrix; ``fifty_digits`` takes seconds where eigenvalues lie close."""
+    with mp.workdps(50):
+        values, vectors = mp.eigsy(mp.matrix(a.tolist()))
+        log = vectors * mp.diag([mp.log(value) for value in values]) * vectors.T
+        return np.array(log.tolist(), np.float64)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e4, 1e6, 1e8, 1e10, 1e14])
+def test_logarithms_of_positive_definite_matrices(condition):
+    """Exactly symmetric, and with their eigenvectors as accurate as through their Schur form."""
+    a = [spd(n, condition) for n in (2, 5, 8)] + [scattered(n, condition, f"scattered {n}") for n in (3, 7, 12)]
+    for matrix in a:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = to_fifty_digits(matrix)
+            theirs = error(scipy.linalg.logm(matrix), value)
+        ours = kernels.logm(torch.tensor(matrix))
+        assert error(ours, value) <= 10 * theirs + 1e-13, (len(matrix), theirs)
+        assert (ours == ours.mT).all() or condition > 1e10  # the last go over their Schur form
+
+
+@pytest.mark.parametrize("size", [0.1, 1e-3, 1e-8, 1e-14])
+def test_logarithms_of_symmetric_matrices_near_the_identity(size):
+    """To relative accuracy of the small result."""
+    for n in (3, 9, 20):
+        a = gaussian(n, size, "symmetric")
+        a = np.eye(n) + (a + a.T) / 2
+        assert error(kernels.logm(torch.tensor(a)), to_fifty_digits(a)) < 5e-15
+    assert (kernels.logm(2 * torch.eye(5)) == math.log(2) * torch.eye(5)).all()
+
+
+@pytest.mark.parametrize("n", [2, 6, 17])
+def test_positive_definite_entries_do_not_know_of_each_other(n):
+    """Among general matrices, as many as fill registers and a rest, those that are not definite left to the others."""
+    from kernels.logm import symmetric
+
+    conditions = np.logspace(0, 9, 2 * symmetric.GROUP - 3)
+    kinds = {
+        "definite": [np.diag(np.arange(1.0, n + 1)), *(spd(n, condition) for condition in conditions)],
+        "scale": [1e30 * spd(n, 10.0)],
+        "general": [scipy.linalg.expm(gaussian(n)), spd(n, 10.0) + np.eye(n, k=1) * 1e-15],
+        "none": [-np.eye(n), np.zeros((n, n)), np.ones((n, n)), spd(n, 1e3) - 5 * np.eye(n), np.full((n, n), np.nan)],
+    }
+    kind, a = zip(*((kind, a) for kind, matrices in kinds.items() for a in matrices), strict=True)
+    places = np.random.default_rng(n).permutation(len(a))
+    kind, a = np.array(kind)[places], torch.tensor(np.stack(a))[places]
+    logs, left = torch.empty_like(a), np.zeros(len(a), np.bool_)
+    symmetric.logarithms(0, len(a), a.numpy(), logs.numpy(), left)
+    assert (left == (kind != "definite")).all()
+    together = kernels.logm(a, check=False)
+    assert (together.isnan().flatten(1).any(1).numpy() == (kind == "none")).all()
+    assert (together[~left] == logs[~left]).all()
+    for k, matrix in enumerate(a):
+        torch.testing.assert_close(together[k], kernels.logm(matrix, check=False), rtol=0, atol=0, equal_nan=True)
+        if kind[k] != "none":
+            assert error(kernels.expm(together[k]), matrix.numpy()) < 1e-12
 
 
 @pytest.mark.parametrize("name", ["rotation-1", "spd-100", "grcar", "near-identity-0.001", "exponential", "jordan"])

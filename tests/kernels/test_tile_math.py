@@ -130,6 +130,21 @@ def test_the_coefficients_of_erfc_are_its_chebyshev_interpolation():
             assert abs(mpmath.polyval(tile_math.ERFC32, v) - exact) < 1e-8
 
 
+@kernel
+def inverse_roots(x, out):
+    for k in range(0, x.shape[0], LANES64):
+        store(out, k, tile_math.inverse_root64(row(x, k, tile(0.0, 1, 1))))
+
+
+def test_inverse_roots_within_two_units_in_the_last_place():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.uniform(1, 4, 960), np.exp(rng.uniform(-700, 700, 64))])
+    out = np.empty_like(x)
+    inverse_roots(x, out)
+    with mpmath.workdps(50):
+        assert ulps(out, [1 / mpmath.sqrt(float(v)) for v in x], np.float64) < 2
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_powers_of_two_are_exact(dtype):
     limits = np.finfo(dtype)
