@@ -30,7 +30,7 @@ SAMPLE_S = 2e-3  # a sample lasts at least so long, by repeating the call
 WARM_S = 2e-2
 SLOW_S = 0.2  # what takes longer is not run twice before it is timed
 SAMPLES = (3, 40)  # the fewest and the most samples of a provider
-SIZE = 2048  # of the matrix product that measures a ceiling
+SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrix product that measures a ceiling
 # idle threads of OpenMP and of OpenBLAS (for 2^4 cycles in place of 2^26) wait without running
 SLEEPING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
@@ -129,16 +129,17 @@ def ceilings(device: torch.device) -> dict[str, float]:
         device: whose.
 
     Returns:
-        ``float32`` and ``float64``: operations a second of PyTorch's product of 2048 × 2048 matrices; ``bytes``: read
-        and written a second by a copy of 256 MB; on a CPU with numba ``…_tiles``: operations a second of this package's
-        own products at n = 64, on all threads at once, which PyTorch's product may not reach.
+        ``float32`` and ``float64``: operations a second of PyTorch's product of square matrices of order ``SIZE``; on a
+        GPU ``3xtf32``: a third of those in TF32; ``bytes``: read and written a second by a copy of 256 MB; on a CPU
+        with numba ``…_tiles``: operations a second of this package's own products at n = 64, on all threads at once,
+        which PyTorch's product may not reach.
     """
-    rates = {}
-    for dtype in (torch.float64, torch.float32):
-        a, b = torch.randn(2, SIZE, SIZE, dtype=dtype, device=device)
-        out = torch.empty_like(a)
-        [samples] = timed([Provider("product", lambda a=a, b=b, out=out: torch.mm(a, b, out=out))], 1.5).values()
-        rates[str(dtype).removeprefix("torch.")] = 2 * SIZE**3 / min(samples)
+    rates = {"float64": _product_rate(device, torch.float64), "float32": _product_rate(device, torch.float32)}
+    if device.type == "cuda":
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        rates["3xtf32"] = _product_rate(device, torch.float32) / 3
+        torch.set_float32_matmul_precision(before)
     source = torch.zeros(2**25, dtype=torch.float64, device=device)
     sink = torch.empty_like(source)
     [samples] = timed([Provider("copy", lambda: sink.copy_(source))], 0.5).values()
@@ -148,6 +149,20 @@ def ceilings(device: torch.device) -> dict[str, float]:
             [samples] = timed([product], 0.3).values()
             rates[str(dtype).removeprefix("torch.") + "_tiles"] = 1 / min(samples)
     return rates
+
+
+def _product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    size = SIZE[device.type]
+    a, b = torch.randn(2, size, size, dtype=dtype, device=device)
+    out = torch.empty_like(a)
+    [samples] = timed([Provider("product", lambda: torch.mm(a, b, out=out))], 1.5).values()
+    return 2 * size**3 / min(samples)
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> str:
+    """The rate that bounds networks' products by default."""
+    three = device.type == "cuda" and dtype == torch.float32
+    return "3xtf32" if three else str(dtype).removeprefix("torch.")
 
 
 def yardstick(device: torch.device, dtype: torch.dtype) -> Provider | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from . import Comparison, Provider
+from . import Comparison, Provider, ceiling
 from .paths import MANY, Case, operations, shape
 
 PAIRS, DEPTH, WIDTHS = 1024, 3, (16, 64, 128, 256)
@@ -62,7 +62,7 @@ def _memory(width, depth, dtype, device) -> Comparison:
         shape(width, depth, PAIRS, MANY, dtype),
         [Provider("kernels", case.kernels, PAIRS)],
         operations=operations(case.widths, MANY),
-        ceiling=name,
+        ceiling=ceiling(device, dtype),
         notes={"peak_mb": peak_mb},
         samples={"kernels": [seconds / PAIRS]},
     )

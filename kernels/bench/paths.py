@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import path_loss
-from . import Comparison, Provider, yardstick
+from . import Comparison, Provider, ceiling, yardstick
 
 INPUTS, CLASSES, SAMPLES = 64, 10, 1797
 BLOCK = 512  # samples of a stacked product: smaller blocks lose to the overhead of calls
@@ -184,7 +184,7 @@ def _line(width, depth, pairs, points, dtype, device) -> Comparison:
             *(Provider(n, functools.partial(f, some), some) for n, f in ways.items()),
         ],
         operations=operations(case.widths, points),
-        ceiling=str(dtype).removeprefix("torch."),
+        ceiling=ceiling(device, dtype),
         yardstick=yardstick(device, dtype),
         verify=lambda: case.difference(ways),
         tolerance=TOLERANCE[dtype],
@@ -208,7 +208,7 @@ def comparisons(full: bool, device: torch.device) -> Iterator[Comparison]:
     Yields:
         Comparisons over widths and depths.
     """
-    pairs = {16: 64, 64: 16, 128: 8, 256: 4}
+    pairs = {16: 64, 64: 16, 128: 8, 256: 4} if device.type == "cpu" else dict.fromkeys((16, 64, 128, 256), 1024)
     cases = [(16, 2), (16, 3), (64, 3), (128, 3), (256, 3)]
     for width, depth in [*cases, *([(64, 2), (64, 5), (128, 5), (256, 5)] if full else ())]:
         yield _line(width, depth, pairs[width], POINTS, torch.float32, device)

@@ -185,7 +185,7 @@ SPECS = (
         layers_kernel,
         [
             *_variants((7, 16, 32, 33, 64), F32, "tf32x3"),
-            *_variants((7, 16, 32, 33, 64, 128), F64),
+            *_variants((7, 16, 32, 33, 64), F64),
             *_variants((64,), F32, "tf32x3", inputs=784),
             *_variants((16, 32, 64, 128), F32, "ieee", default=False),
             *_variants((16, 32, 64, 128), F32, "tf32", default=False),
@@ -197,7 +197,7 @@ SPECS = (
         tiled_kernel,
         [
             *_variants((100, 128, 256), F32, "tf32x3"),
-            *_variants((100, 256), F64),
+            *_variants((100, 128, 256), F64),
             *_variants((256,), F32, "tf32x3", inputs=784),
             *_variants((256,), F32, "ieee", default=False),
             *_variants((256,), F32, "tf32", default=False),

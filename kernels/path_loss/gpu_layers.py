@@ -142,7 +142,8 @@ def layers_kernel(
     rc = tl.arange(0, CP)
     zero = tl.zeros((BN,), ACC)
     sums = (zero, zero, zero)
-    for block in tl.range(share * blocks, (share + 1) * blocks, disable_licm=True, num_stages=1):
+    last = tl.minimum((share + 1) * blocks, tl.cdiv(samples, BN))
+    for block in tl.range(share * blocks, last, disable_licm=True, num_stages=1):
         start = block * BN
         left = (samples - start).to(tl.int32)
         x = x_ptr + start * inputs

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..spec import Launch
-from ..triton_ops import activate, bend, no_outputs, output_slopes, product_add, see_outputs
+from ..triton_ops import activate, bend, chained_add, no_outputs, output_slopes, see_outputs
 from .gpu_layers import hidden_layers
 from .gpu_network import add_bias, labels_of, ones_of, place, rows, size, wanted_of, weights
 from .gpu_task import SCRATCH, Task, constant
@@ -42,7 +42,7 @@ def _add_slopes(slopes_ptr, layer, local, into, out, row, column, dz, a, BIASED:
     w = tl.multiple_of(tl.load(slopes_ptr + layer * 2).to(tl.pointer_type(DT)), 16) + local * out * into
     offset, mask = row[:, None] * into + column[None, :], (row[:, None] < out) & (column[None, :] < into)
     zero = tl.zeros((dz.shape[1], a.shape[1]), dz.dtype)
-    _add(w, offset, mask, product_add(tl.trans(dz.to(DT)), a, zero, PRECISION).to(DT))
+    _add(w, offset, mask, chained_add(tl.trans(dz.to(DT)), a, zero, PRECISION).to(DT))
 
 
 @triton.jit
@@ -56,7 +56,7 @@ def _back(table_ptr, layer, of, into, out, row, column, dz, t, LINE: tl.constexp
           DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """Gradients by what goes into a layer, from those by what comes out of it."""
     w = weights(table_ptr, layer, of, into, out, row, column, t, LINE, True, DT, ACC)
-    return product_add(dz.to(DT), w, tl.zeros((dz.shape[0], column.shape[0]), ACC), PRECISION)
+    return chained_add(dz.to(DT), w, tl.zeros((dz.shape[0], column.shape[0]), ACC), PRECISION)
 
 
 @triton.jit(do_not_specialize=["item_first", "items_here", "items", "points", "t_stride", "samples", "layers"])
@@ -123,7 +123,7 @@ def slopes_kernel(
             )  # fmt: skip
             into = size(table_ptr, last, 4)
             w = weights(table_ptr, last, of, into, classes, rc, rh, t, LINE, True, DT, ACC)
-            f = product_add(a, tl.trans(w), tl.zeros((BN, CP), ACC), PRECISION)
+            f = chained_add(a, tl.trans(w), tl.zeros((BN, CP), ACC), PRECISION)
             f = add_bias(f, table_ptr, last, of, classes, rc, ones, t, BIASED, LINE, DT, ACC)
             if SKIP_LAST:
                 f += skip * source.to(ACC)

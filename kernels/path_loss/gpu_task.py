@@ -42,15 +42,16 @@ class Plan:
 
 # Samples of a block and warps, by arithmetic and padded width: what holds the activations without spilling them in the
 # loop over the layers, by the ahead-of-time report (python -m kernels.aot).  A width that is missing goes in tiles.
+# Rows are shared out 16 to a warp, where products feed each other: more warps would compute the same twice.
 LAYERS = {
-    "tf32x3": {16: (64, 4), 32: (64, 4), 64: (64, 8)},
+    "tf32x3": {16: (64, 4), 32: (64, 4), 64: (64, 4)},
     "ieee": {16: (64, 8), 32: (64, 8), 64: (64, 8), 128: (32, 8)},
     "tf32": {16: (64, 4), 32: (64, 4), 64: (64, 4), 128: (128, 8)},
-    "float64": {16: (64, 8), 32: (64, 8), 64: (64, 8), 128: (32, 8)},
+    "float64": {16: (64, 8), 32: (64, 8), 64: (64, 8)},
     "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
 }
-WHOLE = {("float64", 128)}  # of these only networks that need no masks
-SHARED = {("float64", 128): 160 << 10, ("tf32", 128): 128 << 10}  # bytes a program takes, where some GPUs have fewer
+TWICE = {("sm_80", "tf32x3", 64): 8}  # warps all the same where widths are padded: with masks Triton 3.6 spills
+SHARED = {("tf32", 128): 128 << 10}  # bytes a program takes, where some GPUs have fewer
 TILES = {
     "tf32x3": Plan(64, 16, 64, warps=4, stages=3),
     "ieee": Plan(64, 16, 64, warps=8, stages=2),
@@ -158,12 +159,12 @@ class Task:
         """How the work is cut; ``outputs`` is the padded width of all hidden layers where they are not tiled."""
         held = self.widths[1:] if self.skips_last else self.widths[1:-1]
         width = _padded(max(held, default=1))
-        masked = any(w != width for w in self.widths[1:-1])
-        kind = self.arithmetic, width
-        large = SHARED.get(kind, 0) > self.gpu.shared_bytes
-        if width not in LAYERS[self.arithmetic] or large or (masked and kind in WHOLE):
+        large = SHARED.get((self.arithmetic, width), 0) > self.gpu.shared_bytes
+        if width not in LAYERS[self.arithmetic] or large:
             return TILES[self.arithmetic]
         samples, warps = LAYERS[self.arithmetic][width]
+        if any(w != width for w in self.widths[1:-1]):
+            warps = TWICE.get((self.gpu.name, self.arithmetic, width), warps)
         return Plan(samples, min(width, 64), width, warps)
 
     @property

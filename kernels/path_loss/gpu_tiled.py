@@ -169,7 +169,8 @@ def tiled_kernel(
         w_ptr = mixed_ptr + local * item_size
         zero = tl.zeros((BN,), ACC)
         sums = (zero, zero, zero)
-        for block in tl.range(share * blocks, (share + 1) * blocks, num_stages=1):
+        last = tl.minimum((share + 1) * blocks, tl.cdiv(samples, BN))
+        for block in tl.range(share * blocks, last, num_stages=1):
             start = block * BN
             left = (samples - start).to(tl.int32)
             here = tl.minimum(rn, left - 1)  # rows beyond the last sample repeat it and count for nothing

@@ -66,3 +66,23 @@ def test_the_suite_of_matrix_functions_agrees_with_its_baselines():
         assert comparison.verify() <= comparison.tolerance
         for provider in comparison.providers:
             provider.run()
+
+
+def test_three_passes_are_measured_against_a_third_of_tf32(monkeypatch):
+    """Without a GPU: the rates that are asked for, and under which setting."""
+    asked = []
+
+    def rate(device, dtype):
+        asked.append((dtype, torch.get_float32_matmul_precision()))
+        return 9.0
+
+    monkeypatch.setattr(bench, "_product_rate", rate)
+    monkeypatch.setattr(bench, "timed", lambda providers, seconds: {"copy": [1.0]})
+    monkeypatch.setattr(torch, "zeros", lambda *args, device, **like: torch.empty(8, **like))
+    rates = bench.ceilings(torch.device("cuda"))
+    assert rates["3xtf32"] == 3.0 and rates["float32"] == rates["float64"] == 9.0
+    assert [setting for _, setting in asked] == ["highest", "highest", "high"]
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert bench.ceiling(torch.device("cuda"), torch.float32) in rates
+    assert bench.ceiling(torch.device("cuda"), torch.float64) in rates
+    assert bench.ceiling(torch.device("cpu"), torch.float32) == "float32"

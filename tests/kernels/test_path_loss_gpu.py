@@ -168,12 +168,9 @@ def test_every_kind_of_task_is_compiled(widths, dtype, options, kind, gpu_name, 
 
 def test_what_is_held_fits_the_gpu():
     """Shared memory of a program: 227 KB on an H100, 99 on an RTX 4090; AMD's have no products in three passes."""
-    for dtype, precision in ((F64, "ieee"), (F32, "tf32")):
-        made = task([64, 128, 128, 10], 2, 2, dtype, precision=precision)
-        small = dataclasses.replace(
-            made, gpu=dataclasses.replace(made.gpu, name="sm_89", arch=89, shared_bytes=99 * 1024)
-        )
-        assert not made.tiled and small.tiled
+    made = task([64, 128, 128, 10], 2, 2, F32, precision="tf32")
+    small = dataclasses.replace(made, gpu=dataclasses.replace(made.gpu, name="sm_89", arch=89, shared_bytes=99 * 1024))
+    assert not made.tiled and small.tiled
     assert task([4, 7, 3], 1, 1, F32).product == "tf32x3"
     assert task([4, 7, 3], 1, 1, F32, gpu_name="gfx942").product == "ieee"
 
