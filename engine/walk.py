@@ -1,4 +1,4 @@
-"""Walking a path: losses at a coarse grid of points, then at more points around the maximum until it is known.
+"""Walking a path: losses at a coarse grid of points, then at more points wherever a higher maximum may be.
 
 Every pair is refined by itself, from its own values alone: its points do not depend on what is computed beside it.
 """
@@ -12,7 +12,10 @@ import torch
 
 from engine.types import Data
 
-ROUNDS = 8  # of refinement at most; each narrows the bracket of a smooth maximum by four or more
+ROUNDS, PER_ROUND = 16, 4  # of refinement at most, and points that each adds; intervals beside a maximum are halved
+# the largest curvature between two points, over what those around show: a parabola that bends four times as much as the
+# points of a tent reaches its tip
+SAFETY = 4.0
 
 
 @dataclass(frozen=True)
@@ -28,39 +31,40 @@ def excess(t: np.ndarray, loss: np.ndarray) -> np.ndarray:
     return loss - ((1 - t) * loss[0] + t * loss[-1])
 
 
-def peak(t: np.ndarray, values: np.ndarray) -> tuple[int, float, float]:
-    """The largest value and how much higher the curve may rise beside it.
+def heights(t: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How high a curve may be between its points, as far as these show how it bends.
 
     Args:
         t: increasing points, at least two.
         values: finite values at the points.
 
     Returns:
-        Index of the largest value, the vertex ``t`` and the height above that value of the parabola through it and its
-        neighbours (the first or last three points at an end); height 0 where the parabola has no maximum between them.
+        For each interval the height of the parabola through its ends that bends ``SAFETY`` times as much downwards as
+        any three consecutive points do, one of which at least is an end.
     """
-    i = int(np.argmax(values))
-    if len(t) < 3:
-        return i, float(t[i]), 0.0
-    middle = min(max(i, 1), len(t) - 2)
-    left, mid, right = t[middle - 1 : middle + 2]
-    # divided differences of the parabola
-    first = (values[middle] - values[middle - 1]) / (mid - left)
-    second = ((values[middle + 1] - values[middle]) / (right - mid) - first) / (right - left)
-    if not second < 0:
-        return i, float(t[i]), 0.0
-    vertex = 0.5 * (left + mid) - first / (2 * second)
-    if not left < vertex < right:
-        return i, float(t[i]), 0.0
-    height = values[middle - 1] + first * (vertex - left) + second * (vertex - left) * (vertex - mid)
-    return i, float(vertex), max(0.0, float(height - values[i]))
+    widths, steps = np.diff(t), np.diff(values)
+    bends = np.zeros(len(t) + 2)  # of three points, at the middle one; nothing is known at the ends
+    bends[2:-2] = np.maximum(0.0, -2 * np.diff(steps / widths) / (t[2:] - t[:-2]))
+    near = np.maximum.reduce([bends[k : len(bends) - 3 + k] for k in range(4)])
+    rise = 0.5 * SAFETY * near * widths**2  # the parabola is values + s steps + s (1 - s) rise, 0 <= s <= 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = values[:-1] + (rise + steps) ** 2 / (4 * rise)
+    return np.where(rise > np.abs(steps), inside, np.maximum(values[:-1], values[1:]))
 
 
 def tolerance_of(t: np.ndarray, loss: np.ndarray) -> float:
-    """How far the largest measured excess may lie below the path's: the parabola's rise, and rounding of the losses."""
+    """How far the largest measured excess may lie below the path's: by ``heights``, and rounding of the losses.
+
+    An estimate, no bound: of a peak that is narrower than the points lie apart they may show nothing.
+    """
     if not np.isfinite(loss).all():
         return float("nan")
-    return peak(t, excess(t, loss))[2] + 4 * np.finfo(np.float64).eps * float(np.abs(loss).max())
+    values = excess(t, loss)
+    return float(heights(t, values).max() - values.max()) + _rounding(loss, np.finfo(np.float64).eps)
+
+
+def _rounding(loss: np.ndarray, eps: float) -> float:
+    return 4 * eps * float(np.abs(loss).max())
 
 
 def follow(path, data: Data, names: tuple[str, ...], points: int, tolerance: float, also: torch.Tensor | None) -> Walk:
@@ -82,14 +86,14 @@ def follow(path, data: Data, names: tuple[str, ...], points: int, tolerance: flo
     if also is not None:
         t = torch.cat([t, also.to(t)], dim=1)
     walk = _evaluate(path, data, t, names)
-    wanted = range(pairs) if path.refine else ()
+    wanted, eps = range(pairs) if path.refine else (), torch.finfo(data.train.x.dtype).eps
     for _ in range(ROUNDS):
-        more = {i: new for i in wanted if len(new := _new_points(walk, i, names[0], tolerance))}
+        more = {i: new for i in wanted if len(new := _new_points(walk, i, names[0], tolerance, eps))}
         if not more:
             break
         wanted = list(more)
-        # three points each; a shorter list repeats its last, which is dropped again below
-        t = torch.tensor([(new * 3)[:3] for new in more.values()], dtype=torch.float64)
+        # as many points each; a shorter list is repeated, which is dropped again below
+        t = torch.tensor([(new * PER_ROUND)[:PER_ROUND] for new in more.values()], dtype=torch.float64)
         found = _evaluate(path.take(torch.tensor(wanted)), data, t, names)
         for place, i in enumerate(wanted):
             _merge(walk, i, found, place)
@@ -111,18 +115,16 @@ def _evaluate(path, data: Data, t: torch.Tensor, names: tuple[str, ...]) -> Walk
     return Walk([row[kept] for row, kept in zip(points, keep, strict=True)], losses)
 
 
-def _new_points(walk: Walk, i: int, name: str, tolerance: float) -> list[float]:
-    """Where to look next for the maximum of pair ``i``; empty when it is known well enough."""
+def _new_points(walk: Walk, i: int, name: str, tolerance: float, eps: float) -> list[float]:
+    """Where to look next for the maximum of pair ``i``: in the middle of the intervals that may hold a higher one."""
     t, loss = walk.t[i], walk.losses["train"][name][i]
     if not np.isfinite(loss).all():
         return []
     values = excess(t, loss)
-    top, vertex, rise = peak(t, values)
-    if rise <= tolerance * abs(values[top]) + 4 * np.finfo(np.float64).eps * np.abs(loss).max():
-        return []
-    around = t[max(top - 1, 0) : top + 2]
-    candidates = [vertex, *(0.5 * (around[1:] + around[:-1]))]
-    return sorted({c for c in candidates if np.abs(t - c).min() > 1e-9})
+    known = tolerance * abs(values.max()) + SAFETY * _rounding(loss, eps)
+    over = heights(t, values) - values.max() - known
+    worst = [k for k in np.argsort(-over, kind="stable")[:PER_ROUND] if over[k] > 0 and t[k + 1] - t[k] > 2e-9]
+    return sorted(0.5 * (t[k] + t[k + 1]) for k in worst)
 
 
 def _merge(walk: Walk, i: int, found: Walk, place: int) -> None:

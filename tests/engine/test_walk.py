@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import kernels
 from engine import walk
 from engine.path import Curve
 from engine.types import Data, Split
@@ -50,6 +51,59 @@ def test_the_maximum_is_known_to_the_stated_tolerance(centre, tolerance):
     # the parabola through three points near the maximum errs by its cubic term: allow it as much again
     assert exact - found <= 2 * tolerance * exact
     assert walk.tolerance_of(t, loss) <= tolerance * exact + 1e-14
+
+
+def test_the_higher_of_two_nearly_equal_maxima_is_found():
+    """The lower one has the highest coarse point."""
+
+    def both(t):
+        return bump(0.3, 0.08)(t) + 1.002 * bump(0.725, 0.05)(t)
+
+    assert both(torch.linspace(0, 1, 21, dtype=torch.float64)).argmax() == 6
+    _, walked = follow(both, points=21, tolerance=1e-4)
+    t, loss = walked.t[0], walked.losses["train"]["mse"][0]
+    assert abs(t[loss.argmax()] - 0.725) < 1e-3 and abs(loss.max() - 1.002) <= 1e-4
+
+
+def test_the_highest_point_of_a_tent_is_bounded():
+    t = np.linspace(0, 1, 11)
+    for tip in np.linspace(0.1, 0.9, 97):
+        assert walk.heights(t, 1 - abs(t - tip)).max() >= 1 - 1e-12, tip
+
+
+class Lines(Curve):
+    """Straight lines between random networks."""
+
+    def __init__(self, ends, data):
+        super().__init__(None, range(len(ends[0][0])))
+        self.ends, self.data = ends, data
+
+    def loss(self, split, t, names):
+        return kernels.path_loss(*self.ends, split.x, split.y, t, activation="tanh", loss=names)
+
+    def take(self, index):
+        return Lines([[layer[index] for layer in end] for end in self.ends], self.data)
+
+
+def test_barriers_of_random_networks_lie_within_their_tolerance_of_a_dense_grid():
+    """Large weights, so that lines have several maxima, of networks that are each other's mirrors."""
+    draw = torch.Generator().manual_seed(0)
+    a = [
+        torch.randn(200, o, i, generator=draw, dtype=torch.float64) * 1.5 / i**0.5
+        for o, i in ((12, 5), (12, 12), (3, 12))
+    ]
+    split = Split(*(torch.randn(30, width, generator=draw, dtype=torch.float64) for width in (5, 3)))
+    path = Lines((a, [a[0].flip(1), *a[1:]]), split)
+    walked = walk.follow(path, Data(split, None, 1), ("mse",), 21, 1e-3, None)
+    fine = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    (dense,) = path.loss(split, fine, ("mse",))
+    several = 0
+    for t, loss, exact in zip(walked.t, walked.losses["train"]["mse"], dense.numpy(), strict=True):
+        values = walk.excess(fine.numpy(), exact)
+        several += ((values[1:-1] > values[:-2]) & (values[1:-1] > values[2:])).sum() > 1
+        allowed = walk.tolerance_of(t, loss)
+        assert values.max() - walk.excess(t, loss).max() <= allowed <= 1e-3 * abs(values.max()) + 1e-12
+    assert several > 10
 
 
 def test_a_flat_path_is_not_refined():
