@@ -51,7 +51,11 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
         progress.stage(f"{name}: {words(block)}")
         if hasattr(measure, "of_block"):
             rows.add_whole(name, measure.of_block(at))
-        if hasattr(measure, "of_found"):
+        if hasattr(measure, "of_found") and not at.data.train.targets(at.data.outputs).any():
+            # what is found is held against the loss of the zero network, which has none here
+            reason = {"split": "train", "reason": "all targets are zero"}
+            rows.add_whole(name, [minimum.axes | reason for minimum in block.minima])
+        elif hasattr(measure, "of_found"):
             sound = at.without_lost()
             rows.add_whole(name, at.lost() + (measure.of_found(sound) if sound.block.minima else []))
     return rows.table()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from engine.claim import at_least, at_most, claim, equal, numbers
+from engine.claim import at_least, at_most, claim, equal, numbers, select
+from engine.report.select import measured
 
 
 @claim(
@@ -15,7 +16,10 @@ from engine.claim import at_least, at_most, claim, equal, numbers
 )
 def all_labels(rows):
     """Labels that occur over those there are; of the architectures and data sets the least."""
-    rows = rows.filter(pc.is_null(rows["seed_b"]))
+    rows = measured(select(rows, seed_b=None), "labels")
+    rows = rows.filter(pc.greater(rows["labels"], 1))  # where there is one it is met
+    if not rows.num_rows:
+        return None
     found = {}
     for row in rows.select(["depth", "width", "data", "label", "labels"]).to_pylist():
         found.setdefault((row["depth"], row["width"], row["data"], row["labels"]), set()).add(row["label"])
@@ -29,7 +33,9 @@ def all_labels(rows):
 )
 def paths_agree(rows):
     """Share of pairs of which the search for paths and the labels say the same."""
-    rows = rows.filter(pc.is_valid(rows["same_label"]))
+    rows = measured(rows, "same_label")
+    if not rows.num_rows:
+        return None
     same_label, same_component = numbers(rows, "same_label", "same_component")
     return equal(1.0, np.mean(same_label == same_component))
 

@@ -45,4 +45,6 @@ def _exponents(rows):
     for key in np.unique(keys):
         group = np.flatnonzero(keys == key)
         ends = group[np.argsort(radius[group])[-2:]]
-        yield group, float(np.diff(np.log(barrier[ends]))[0] / np.diff(np.log(radius[ends]))[0])
+        # barriers that are equal do not grow, also where there is none
+        grown = 0.0 if len(set(barrier[ends])) == 1 else np.diff(np.log(barrier[ends]))[0]
+        yield group, float(grown / np.diff(np.log(radius[ends]))[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from engine.claim import at_most, claim, equal, numbers, select
+from engine.report.select import measured
 
 BROKEN = "g acts on all layers but the last"
 
@@ -42,6 +43,7 @@ def joined_by_label(rows):
 
 
 def _residual(rows):
+    rows = measured(rows, "curve_residual")
     if not rows.num_rows:
         return None
     residual, end, condition = numbers(rows, "curve_residual", "end_error", "condition")

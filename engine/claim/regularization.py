@@ -59,7 +59,9 @@ def no_rescaling_part(rows):
     """The largest part due to rescaling, over the whole barrier."""
     rows = select(rows, decayed=True)
     part, permutation, rest = numbers(rows, "rescaling_part", "permutation_part", "rest")
-    return at_most(0.0, np.max(np.abs(part) / (part + permutation + rest))) if rows.num_rows else None
+    whole = part + permutation + rest
+    there = whole != 0  # what is no barrier has no parts
+    return at_most(0.0, np.max(np.abs(part[there]) / whole[there])) if there.any() else None
 
 
 def _balance(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,6 +52,7 @@ def check(cfg, overrides: Sequence[str]) -> Any:
         config = OmegaConf.to_object(cfg)
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from None
+    _check_finite(dataclasses.asdict(config))
     for name, value, choices in (
         ("loss", config.loss, LOSSES),
         ("precision", config.precision, PRECISIONS),
@@ -86,6 +88,15 @@ def _check_secrets(plain: Mapping) -> None:
     for name, value in flatten(plain).items():
         if without_key(str(value)) != str(value):
             raise ConfigError(f"{name} has the API key of {KEY} in it, and options are recorded; expected one without")
+
+
+def _check_finite(plain: Mapping) -> None:
+    for name, value in flatten(plain).items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(
+                    f"{name}={value}, expected {'finite numbers' if number is not value else 'a finite number'}"
+                )
 
 
 def _one_of(option: str, given: Any, choices: Sequence[str]) -> None:
@@ -165,6 +176,8 @@ def _check_sweep(config) -> None:
     ):
         for value in values:
             _one_of(f"sweep.{option}", value, choices)
+        if len(set(values)) < len(values):
+            raise ConfigError(f"sweep.{option}={values}, expected each value once")
     _at_least("sweep.seeds", sweep.seeds, 1)
     _at_least("sweep.points", sweep.points, 3)
     if not 0 < sweep.tolerance < 1:
@@ -174,6 +187,8 @@ def _check_sweep(config) -> None:
 
 def _check_claims(sweep) -> None:
     made, option = of_sweep(sweep.name), "sweep.claims"
+    if sweep.claims and not made:
+        raise ConfigError(f"{option} gives tolerances, but no file engine/claim/{sweep.name}.py makes claims of them")
     for name in sweep.claims:
         if name not in made:
             raise ConfigError(unknown_option(f"{option}.{name}", option, name, list(made)))
@@ -217,6 +232,9 @@ def _check_function(config) -> None:
     try:
         for block in blocks(config.sweep.grid, 1, 1):
             shape = config.data.shape(block.architecture)
+            if shape.train < 1:
+                share = getattr(config.data, "test_share", 0)
+                raise ConfigError(f"data.test_share={share} leaves none of {shape.test} samples to train on; give less")
             network = config.network.build(shape, block.architecture, config.loss)
             if config.loss == "cross_entropy" and not shape.classes:
                 raise ConfigError(f"loss=cross_entropy needs class labels, data={config.data.name} has real targets")

@@ -9,6 +9,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString, Sweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -70,6 +71,9 @@ def compose(overrides: Sequence[str], search: Sequence[str]):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         found = [f"hydra.searchpath=[{','.join(str(Path(path).resolve()) for path in search)}]"] if search else []
         parsed = OverridesParser.create().parse_overrides(list(overrides))
+        for o in parsed:
+            if not (o.is_delete() or isinstance(o.value(), (str, list, Sweep, QuotedString))) and _chooses(o):
+                raise ConfigError(f"{o.input_line}: expected the name of one of the files of {o.key_or_group}")
         added = any((o.is_add() or o.is_force_add()) and not _chooses(o) for o in parsed)
         try:
             # then Hydra takes no option that it does not know; composing takes a tenth of a second

@@ -33,6 +33,10 @@ class Config:
     def __post_init__(self):
         if not 0 <= self.test_share < 1:
             raise ValueError(f"data.test_share={self.test_share}, expected a number from 0 to below 1")
+        if self.classes is not None and self.classes < 1:
+            raise ValueError(
+                f"data.classes={self.classes}, expected at least 1, or null for the largest label plus one"
+            )
 
     def shape(self, architecture: Architecture) -> Shape:
         """The sizes, the same for every architecture."""

@@ -51,6 +51,8 @@ class Config:
         for name in (*self.activations, *self.growth_activations):
             if name not in ACTIVATIONS:
                 raise ValueError(f"measure.approximate: activation {name}, expected one of {', '.join(ACTIVATIONS)}")
+        if min(self.networks, self.growth_networks, *self.growth_samples) < 1:
+            raise ValueError("measure.approximate: networks, growth_networks and growth_samples, expected at least 1")
         if self.largest < 2:
             raise ValueError(f"measure.approximate.largest={self.largest}, expected at least 2")
 

@@ -35,6 +35,8 @@ class Config:
     def __post_init__(self):
         if not 1 <= self.rank <= self.size:
             raise ValueError(f"measure.chord.rank={self.rank}, expected 1 … {self.size}, measure.chord.size")
+        if self.starts < 0:
+            raise ValueError(f"measure.chord.starts={self.starts}, expected 0 or more")
         if not all(m >= 2 + 3**0.5 for m in self.factors):
             raise ValueError(f"measure.chord.factors={self.factors}, expected numbers from 2 + √3 = 3.7321")
 

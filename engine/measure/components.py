@@ -62,7 +62,8 @@ def of_found(study):
     """Rows of minima and of pairs, on the sweep's data and on iris."""
     architecture = study.block.architecture
     # the minimum of a cross entropy is another one, if there is any
-    if study.symmetries["linear"].reason or study.network.bias or study.network.loss_name == "cross_entropy":
+    network = study.network
+    if study.symmetries["linear"].reason or network.bias or network.skips or network.loss_name == "cross_entropy":
         return []
     data = study.data.to(study.data.train.x.device, torch.float64)  # a minimum to all digits
     train = replace(data.train, y=data.train.targets(data.outputs))

@@ -12,7 +12,7 @@ from engine.discovery import members
 from engine.pairs import Pairs
 from engine.seeding import seed_of
 from engine.symmetry.linear import label
-from engine.types import Pair
+from engine.types import Pair, not_applicable
 
 COLUMNS = {
     # how g was drawn
@@ -23,7 +23,8 @@ COLUMNS = {
     "log_norm": pa.float64(),
     # of g, 2-norm, the largest of the layers
     "condition": pa.float64(),
-    # square root of the largest loss over that of the zero network: along the curve, and on the straight line
+    # square root of the largest loss over that of the zero network: along the curve, null where it is not zero at its
+    # start either, and on the straight line
     "curve_residual": pa.float64(),
     "line_residual": pa.float64(),
     # of the curve's end from g·w, over the norm of g·w
@@ -34,6 +35,7 @@ COLUMNS = {
 BROKEN = "g acts on all layers but the last"
 SHIFTED = "the labels of another pair"
 NO_LOGARITHM = "no real logarithm"
+ZERO = 1e-9  # a minimum whose residual is larger has a loss, and on no curve can it stay zero
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Config:
 def of_found(study):
     """For each minimum one row per kind of element, one without the action on the last layer, one with other labels."""
     group = study.symmetries["linear"]
-    if group.reason or study.network.bias:  # with biases components have no such names
+    if group.reason or study.network.bias or study.network.skips:  # with biases or skips components have no such names
         return []
     axes, kinds, elements = [], [], []
     for i, minimum in enumerate(study.block.minima):
@@ -78,6 +80,7 @@ def of_found(study):
     def residual(curve):
         return (study.network.curve_loss(curve, study.data.train, ("sse",))[0].amax(1) / scale).sqrt().tolist()
 
+    start = (study.network.loss(a, study.data.train, ("sse",))[0] / scale).sqrt().tolist()
     unmoved = a.layers[-1].unsqueeze(1).expand_as(points.layers[-1])
     line = members("path")["linear"].Path(study.network, stack)
     labels = [label(study.network, end, study.data.train) for end in (stack.a, stack.b)]
@@ -97,6 +100,13 @@ def of_found(study):
         row |= {name: values[k] for name, values in columns.items()}
         if path.reasons[k]:
             row |= dict.fromkeys(("log_norm", "curve_residual", "end_error"))
+        elif start[k] > ZERO:
+            why = f"the minimum's loss is {start[k] ** 2:.3g} of the zero network's, not zero"
+            row |= {
+                "curve": "polar" if polar[k] else "principal",
+                "curve_residual": None,
+                "reason": not_applicable(why),
+            }
         else:
             row["curve"] = "polar" if polar[k] else "principal"
             rows.append(row | {"curve_residual": broken[k], "control": BROKEN})

@@ -37,6 +37,9 @@ class Config:
     def __post_init__(self):
         if unknown := [name for name in self.activations if name not in DEGREE]:
             raise ValueError(f"measure.growth.activations={unknown[0]}, expected some of {', '.join(DEGREE)}")
+        for option in ("networks", "samples"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"measure.growth.{option}={getattr(self, option)}, expected at least 1")
         if len(set(self.factors)) < 2 or min(self.factors) <= 0:
             raise ValueError(f"measure.growth.factors={self.factors}, expected two or more, all above 0")
 

@@ -36,6 +36,8 @@ class Config:
     def __post_init__(self):
         if not 2 <= self.width <= 7:
             raise ValueError(f"measure.last_permutation.width={self.width}, expected 2 … 7")
+        if self.samples < 1:
+            raise ValueError(f"measure.last_permutation.samples={self.samples}, expected at least 1")
         if len(set(self.factors)) < 2 or min(self.factors) <= 0:
             raise ValueError(f"measure.last_permutation.factors={self.factors}, expected two or more, all above 0")
 

@@ -29,7 +29,9 @@ def of_found(study):
     group, permutation = study.symmetries["linear"], study.symmetries["permutation"]
     network, split, minima = study.network, study.data.train, study.block.minima
     chosen = list(itertools.combinations(range(len(minima)), 2))
-    if group.reason or network.bias or not chosen:  # with biases components have no such names
+    if (
+        group.reason or network.bias or network.skips or not chosen
+    ):  # with biases or skips components have no such names
         return []
     first, second = (torch.tensor(ends) for ends in zip(*chosen, strict=True))
     a, b = study.found.weights[first], study.found.weights[second]

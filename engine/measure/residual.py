@@ -78,6 +78,10 @@ def of_block(study):
     axes, rows = study.block.architecture, []
     for draw in range(options.draws):
         train, test = _samples(study, draw)
+        if not train.y.any():
+            reason = {"split": "train", "draw": draw, "reason": "all targets are zero"}
+            rows += [minimum.axes | reason for minimum in study.block.minima]
+            continue
         fitted = torch.linalg.lstsq(train.x, train.y).solution  # (d_0, d_l)
         shared = vars(axes) | {"weight_decay": 0.0, "split": "train", "draw": draw}
         if len(set(fitted.shape)) == 1:

@@ -132,3 +132,39 @@ def test_a_unit_that_decay_has_removed_says_nothing_of_orbits(run):
     parts = run("regularization", *options, "sweep.relations=[]", "minima.steps=3000", "tracking=none")
     spread = [value for value in parts["orbit_spread"].to_pylist() if value is not None]
     assert spread and max(spread) <= 1e-9
+
+
+@pytest.fixture
+def judged(run):
+    """The verdicts of the claims of the sweep that ran last."""
+    return lambda: {entry["name"]: entry for entry in json.loads(run.claims.read_text())}
+
+
+@pytest.mark.parametrize("sweep", ["curves", "permutation", "components"])
+def test_components_have_no_names_with_skips(sweep, run):
+    options = ("sweep.grid.depth=[4]", "sweep.grid.skip=[1]", "minima=trained", "minima.steps=2")
+    assert not run(sweep, *LINEAR, *options).num_rows
+
+
+@pytest.mark.parametrize("sweep", ["curves", "permutation", "conditions", "nonlinear", "residual"])
+def test_targets_that_are_all_zero(sweep, run, judged, tmp_path):
+    """There is no loss of the zero network to hold anything against."""
+    np.savez(tmp_path / "own.npz", x=np.random.default_rng(0).normal(size=(8, 3)), y=np.zeros((8, 3)))
+    own = ["data=npz", f"data.path={tmp_path / 'own.npz'}", "data.test_share=0", "minima=trained", "minima.steps=2"]
+    table = run(sweep, *LINEAR, *own)
+    assert set(table["reason"].to_pylist()) == {"all targets are zero"}
+    assert {entry["verdict"] for entry in judged().values()} == {"not applicable"}
+
+
+def test_on_curves_from_minima_with_a_loss_it_cannot_stay_zero(run, judged):
+    table = run("curves", *LINEAR, "data=regression", "data.samples=9")
+    reasons = table.filter(pc.is_valid(table["curve"]))["reason"].to_pylist()
+    assert reasons and all("the zero network's, not zero" in reason for reason in reasons)
+    assert judged()["principal"]["verdict"] == judged()["polar"]["verdict"] == "not applicable"
+    assert judged()["joined_by_label"]["verdict"] == "holds"
+
+
+def test_claims_that_have_nothing_to_speak_of(run, judged):
+    """One minimum has no pairs; where there is one label it is met, also by the control."""
+    run("components", *LINEAR, "sweep.seeds=1", "data=regression", "data.samples=1", "minima=exact")
+    assert judged()["paths_agree"]["verdict"] == "not applicable"

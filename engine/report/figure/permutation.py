@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from engine.report.chart import INK, Axis, Chart, Panel, Series
-from engine.report.select import array, rows, values
+from engine.report.select import array, measured, rows, values
 
 KINDS = {"together": ("before", 5), "together_permuted": ("after suitable permutations", 0)}
 
 
 def chart(table: pa.Table, config: Mapping[str, Any]) -> Chart | None:
     """Over the width, a panel for each depth."""
-    table = rows(table, measure="permutation")
+    table = measured(rows(table, measure="permutation"), "together")
     if not table.num_rows:
         return None
     widths, panels = values(table, "width"), []
