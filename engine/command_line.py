@@ -147,6 +147,7 @@ def main() -> None:
             sys.exit(0)
         jobs = configuration.check_command_line(argv)
         for checked in jobs:
+            manifest.same_sweep(jobs[0], checked)
             if not checked.dry:
                 manifest.examine(Path(checked.out), checked)
     except configuration.NoSweep:

@@ -81,6 +81,23 @@ def examine(directory: Path, config) -> None:
         )
 
 
+def same_sweep(first, other) -> None:
+    """Refuse two jobs of a multirun that are no shares of one sweep: they would write into one directory.
+
+    Args:
+        first: a checked configuration.
+        other: another.
+
+    Raises:
+        ResultsError: they differ in what rows follow from.
+    """
+    for name, (ours, theirs) in differences(recorded(first), recorded(other)).items() if other is not first else ():
+        raise results.ResultsError(
+            f"-m: {name} is {ours!r} in one job and {theirs!r} in another, expected jobs that share one sweep and one "
+            f"directory, as with 'shard=range(N)'; run different sweeps one after the other"
+        )
+
+
 def _strange(directory: Path) -> list[str]:
     """Names in a directory that nobody leaves there before the manifest; half written files are nothing yet."""
     names = sorted(path.name for path in directory.iterdir())

@@ -68,6 +68,7 @@ def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
         (["+sweep=barriers", "data.test_share=0.9999"], ["data.test_share=0.9999", "1797"]),
         (["+sweep=barriers", "measure.growth.samples=0"], ["measure.growth.samples=0", "at least 1"]),
         (["-m", "+sweep=barriers", "seed=1,-2"], ["seed=-2"]),
+        (["-m", "+sweep=barriers", "data=digits,teacher"], ["-m: data.", "run different sweeps one after the other"]),
     ],
     ids=lambda value: " ".join(value) if value and isinstance(value, list) and "=" in value[-1] else "",
 )
