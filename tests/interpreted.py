@@ -14,6 +14,7 @@ def start() -> None:
     """What the process does first."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)  # which fills memory that is made with NaN
+    _index_by_arrays()
     _prepare_the_language_once()
     _watch_memory()
 
@@ -22,6 +23,19 @@ def call(function, *args, **kwargs):
     """``function`` of the arguments; its kernels may not use the memory of earlier calls."""
     _known.clear()
     return function(*args, **kwargs)
+
+
+def _index_by_arrays() -> None:
+    """Triton up to 3.6 makes a Python integer of an array of one number, which NumPy refuses from 2.4 on."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor, *scope):
+        patch(tensor, *scope)
+        tensor.__index__ = lambda self: self.handle.data.item()
+
+    interpreter._patch_lang_tensor = patched
 
 
 def _prepare_the_language_once() -> None:
