@@ -80,8 +80,9 @@ def draw(chart: Chart, path: Path) -> Path:
 
 def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
     for axis, setting in (("x", panel.x), ("y", panel.y)):
-        # a logarithmic axis of nothing positive has no ticks
-        if setting.log and any((getattr(series, axis) > 0).any() for series in panel.series):
+        # a logarithmic axis of nothing positive has no ticks; points without a height are not drawn
+        drawn = (getattr(series, axis)[np.isfinite(series.y)] for series in panel.series)
+        if setting.log and any((place > 0).any() for place in drawn):
             getattr(ax, f"set_{axis}scale")("log")
             own = getattr(ax, f"{axis}axis")
             own.set_major_formatter(lambda value, _: power_of_ten(value))
