@@ -36,9 +36,9 @@ from .tiles import exponentials as one_after_the_other
 
 @leaf
 def doublings(log_reach):
-    """How often a matrix is halved whose α is ``e^log_reach`` times what the polynomial reaches; not if that is NaN."""
+    """How often a matrix is halved whose α is ``e^log_reach`` times what the polynomial reaches; not if not finite."""
     times = -np.floor(-LOG2E * log_reach)
-    return np.where(times > 0.0, np.where(times < np.inf, times, 0.0 * times), 0.0)
+    return np.where((times > 0.0) & (times < np.inf), times, 0.0)
 
 
 @inline
@@ -70,7 +70,7 @@ def exponentials(start, stop, a, t, out):
         if some(high):
             product(A3, A2, A, n)
             product(A6, A3, A3, n)
-            log = log_alpha(size, norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
+            log = log_alpha(norms(A2, n), norms(A3, n), norms(A6, n)) + np.log(abs(time))
             squarings = high * doublings(log - math.log(norm_18))
             c = time * power_of_two(-squarings)
             target, ahead = _here(A, out, m), _here(A, a, m + lanes)

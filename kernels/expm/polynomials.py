@@ -21,10 +21,10 @@ STEP = 2  # registers at once in passes over whole matrices, whose rows are writ
 
 
 @leaf
-def log_alpha(one, two, three, six):
-    """The logarithm of α of ``blocks`` from the norms of A, A², A³ and A⁶."""
-    low = np.maximum(np.log(two) / 2, np.log(three) / 3)
-    return np.minimum(np.log(one), np.minimum(low, (2 * np.log(six) + 7 * low) / 19))
+def log_alpha(two, three, six):
+    """The logarithm of α (README.md) from the norms of A², A³ and A⁶."""
+    beta = np.maximum(np.log(two) / 2, np.log(three) / 3)
+    return (2 * np.log(six) + 7 * beta) / 19
 
 
 @leaf

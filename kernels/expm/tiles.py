@@ -70,7 +70,7 @@ def _exponentials(start, stop, a, t, out, W):
                 powers = 6
                 product(A3, A2, A, n)
                 product(A6, A3, A3, n)
-                log = log_alpha(size, float(norm(A2)), float(norm(A3)), float(norm(A6)))
+                log = log_alpha(float(norm(A2)), float(norm(A3)), float(norm(A6)))
                 excess = log * LOG2E - math.log2(norm_18)
             squarings = doublings(excess, time, shift)
             c = math.ldexp(time, shift - squarings)

@@ -112,10 +112,11 @@ def test_matrices_side_by_side_are_those_that_stand_alone(n, dtype):
     ]
     a = (norms[:, None, None] * torch.tensor(gaussian(n, 1.0))).to(dtype)
     a[5], a[11, 0, 0] = 0.0, math.nan
+    a[3], a[13] = math.inf, -math.inf  # no norm of a power is NaN, unlike above
     together = kernels.expm(a)
     for k in range(41):
         torch.testing.assert_close(together[k], kernels.expm(a[k]), rtol=0, atol=0, equal_nan=True)
-        if norms[k] < 50 and k != 11:  # against the kernel for larger matrices
+        if norms[k] < 50 and k not in (3, 11, 13):  # against the kernel for larger matrices
             after_another = cpu.expm(a[k : k + 1], torch.ones(1, 2, dtype=dtype))[0, 1]
             bound = 20 * torch.finfo(dtype).eps * (1 + float(torch.linalg.matrix_norm(a[k], 1)))
             assert error(together[k], after_another.double().numpy()) <= bound, norms[k]
