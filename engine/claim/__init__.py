@@ -22,6 +22,8 @@ from engine.discovery import members
 from engine.report.select import rows as select
 
 CLAIMS = "claims.json"
+# what numbers of a precision tell apart; a tolerance below it, but for that of a count, 0, judges nothing
+RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 
 @dataclass(frozen=True)
@@ -137,25 +139,27 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
     Returns:
         For each claim ``sweep``, ``name``, ``claim``, ``comparison``, ``predicted``, ``measured``, ``tolerance``,
         ``verdict``, ``control``, ``control_measured``, ``altered``, ``without_number``, how many of the rows it speaks
-        of have none and why, null where all have one, and ``reason``, that of the tolerance.
+        of have none and why, null where all have one, and ``reason``, that of the tolerance, or why it does not apply.
     """
     directory = Path(directory)
-    sweep = results.read_manifest(directory)["config"]["sweep"]
+    config = results.read_manifest(directory)["config"]
+    sweep, precision = config["sweep"], config["precision"]
     if sweep["sweeps"]:
         return [entry for name in sweep["sweeps"] for entry in judge(directory / name)]
     if not sweep["claims"]:
         return []
     table = reading.load(directory, results.scalar_columns(directory), controls=True)
     claims = of_sweep(sweep["name"])
-    return [
-        {
-            "sweep": sweep["name"],
-            "name": name,
-            **claims[name].judge(table, given["tolerance"]),
-            "reason": given["reason"],
-        }
-        for name, given in sweep["claims"].items()
-    ]
+    judged = []
+    for name, given in sweep["claims"].items():
+        entry = claims[name].judge(table, given["tolerance"]) | {"reason": given["reason"]}
+        if 0 < given["tolerance"] < RESOLUTION[precision]:
+            reason = (
+                f"{precision} tells apart {RESOLUTION[precision]:.2g}; expected precision=float64 or a larger tolerance"
+            )
+            entry |= {"verdict": "not applicable", "control": "not applicable", "reason": reason}
+        judged.append({"sweep": sweep["name"], "name": name, **entry})
+    return judged
 
 
 def write(directory: str | Path) -> list[dict[str, Any]]:

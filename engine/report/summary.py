@@ -90,10 +90,15 @@ def claims_tables(claims: Sequence[Mapping[str, Any]]) -> list[Table]:
             [
                 "",
                 f"predicted {prediction(claim)}, measured {measured}, tolerance {tolerance}; "
-                f"control: {claim.get('control')}, {control}{missing(claim)}",
+                f"control: {claim.get('control')}, {control}{missing(claim)}{_not_judged(claim)}",
             ],
         ]
     return [Table("Claims", ["verdict", "claim"], told, lines=len(told))]
+
+
+def _not_judged(claim: Mapping[str, Any]) -> str:
+    """Why a number that was measured is not judged, or nothing."""
+    return f"; {claim['reason']}" if claim["verdict"] == "not applicable" and claim.get("measured") is not None else ""
 
 
 def prediction(claim: Mapping[str, Any]) -> str:

@@ -203,3 +203,13 @@ def test_verdicts(finding, expected):
 )
 def test_how_measured_stands_to_predicted(finding, holds):
     assert claim.verdict(finding, 0.0) == ("holds" if holds else "fails")
+
+
+def test_a_tolerance_below_what_the_precision_tells_apart_judges_nothing(tmp_path):
+    given = [*TINY["barriers"], "precision=float32", f"out={tmp_path}", "tracking=none"]
+    judged = {entry["name"]: entry for entry in claim.judge(engine.run("barriers", given))}
+    rounding = judged["closed_form"]
+    assert rounding["verdict"] == rounding["control"] == "not applicable"
+    assert "float32" in rounding["reason"]
+    assert rounding["measured"] > rounding["tolerance"]
+    assert judged["growth_exponent"]["verdict"] == "holds"
