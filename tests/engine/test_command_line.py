@@ -38,6 +38,7 @@ def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
         (["+sweep=barriers", "sweep.grid.width=8"], ["sweep.grid.width", "[1,2]"]),
         (["+sweep=barriers", "sweep.grid.width=[8,x]"], ["sweep.grid.width", "'x'", "Integer"]),
         (["+sweep=barriers", "sweep.grid.depth=[0]"], ["sweep.grid.depth=0", "at least 1"]),
+        (["+sweep=paper", "sweep.sweeps=[]"], ["sweep.sweeps=[]", "at least one"]),
         (["+sweep=barriers", "sweep.grid.depth=[]"], ["sweep.grid.depth=[]", "at least one value"]),
         (["+sweep=barriers", "sweep.grid.rescaling=[-1]"], ["sweep.grid.rescaling=-1", "above 0"]),
         (["+sweep=barriers", "sweep.grid.activation=[rleu]"], ["rleu", "relu_squared", "Did you mean relu?"]),
