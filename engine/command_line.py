@@ -91,7 +91,8 @@ def launch(config) -> int:
     try:
         job()
     except Exception as error:  # whatever Submitit or the scheduler did not like
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        # of a job without a result Submitit says in the first line which, in the second in what state it is
+        said = " ".join(str(error).splitlines()[:2]) or type(error).__name__
     if not (Path(config.out) / MANIFEST).exists():
         print(f"error: no job began: {said}", file=sys.stderr)
         return 1

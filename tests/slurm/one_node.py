@@ -28,8 +28,9 @@ SlurmdUser={user}
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/munge
-# a job that is queued again may start after the credential's life, two minutes by default; less than 5 is refused
-AuthInfo=socket={state}/munge.socket,cred_expire=5
+# a job that is queued again starts after the credential's life, two minutes by default; its step must begin within one,
+# which takes seconds where the machine is busy
+AuthInfo=socket={state}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={state}/controller
 SlurmdSpoolDir={state}/node
