@@ -20,8 +20,8 @@ def expm(a: Tensor, t: Tensor) -> Tensor:
     out = empty(batch, points, n, n, dtype=a.dtype)
     chunk = share(batch * points, PRODUCTS * max(n, 8) ** 3)
     arrays = (
-        a.detach().contiguous().numpy(),
-        t.detach().contiguous().numpy(),
+        a.detach().resolve_neg().contiguous().numpy(),
+        t.detach().resolve_neg().contiguous().numpy(),
         out.numpy().reshape(batch * points, n, n),
     )
     if n <= lane_matrix.LARGEST and points == 1:

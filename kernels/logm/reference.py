@@ -110,7 +110,7 @@ def polar_log(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Of a matrix that is singular to rounding the determinant of ``Q``, too, must come out as 1.
     """
     log_q, log_p = np.full(g.shape, np.nan), np.full(g.shape, np.nan)
-    for b, matrix in enumerate(np.asarray(g, np.float64)):
+    for b, matrix in enumerate(np.asarray(g, np.float64) if g.size else ()):
         if np.isfinite(matrix).all() and np.linalg.slogdet(matrix)[0] > 0:
             left, s, right = np.linalg.svd(matrix)
             if s[-1] > 0 and np.linalg.slogdet(left @ right)[0] > 0:

@@ -89,6 +89,7 @@ class Layout:
 
     def pack(self, weights, biases) -> Tensor:
         """Networks ``(*batch, size)`` from layers ``(*batch, d_{i+1}, d_i)`` and ``(*batch, d_{i+1})`` or None."""
+        weights, biases = readable(weights), readable(biases)
         batch = weights[0].shape[:-2]
         packed = torch.from_numpy(np.zeros((*batch, self.size), weights[0].numpy().dtype))
         packed_weights, packed_biases = self.views(packed)
@@ -161,6 +162,7 @@ class Samples:
         """
         from .pack import turn_rows
 
+        x, y = x.resolve_neg(), y.resolve_neg()
         biases, targets = None, y
         if not y.is_floating_point():
             targets = torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype) if targeted else x[:, :0]

@@ -154,6 +154,7 @@ def test_layouts():
     a = torch.tensor(np.stack([gaussian(5, norm) for norm in (0.5, 1.0, 3.0, 4.0, 5.0, 6.0)]))
     copy, plain = a.clone(), kernels.expm(a)
     assert (kernels.expm(a.mT) == kernels.expm(a.mT.contiguous())).all()
+    assert (kernels.expm(torch._neg_view(-a)) == plain).all()
     assert (kernels.expm(a[::2]) == plain[::2]).all()
     assert (kernels.expm(a.permute(2, 1, 0).contiguous().permute(2, 1, 0)) == plain).all()
     assert (kernels.expm(a.reshape(2, 3, 5, 5)) == plain.reshape(2, 3, 5, 5)).all()

@@ -194,6 +194,7 @@ def test_layouts():
     a = torch.tensor(np.stack([scipy.linalg.expm(gaussian(5, norm)) for norm in (0.5, 1.0, 2.0, 1.5)]))
     copy, plain = a.clone(), kernels.logm(a)
     assert (kernels.logm(a.mT) == kernels.logm(a.mT.contiguous())).all()
+    assert (kernels.logm(torch._neg_view(-a)) == plain).all()
     assert (kernels.logm(a[::2]) == plain[::2]).all()
     assert (kernels.logm(a.reshape(2, 2, 5, 5)) == plain.reshape(2, 2, 5, 5)).all()
     assert (kernels.logm(a[0].expand(4, 2, 5, 5)) == plain[0]).all()

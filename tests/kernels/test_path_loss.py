@@ -114,6 +114,24 @@ def test_networks_are_read_where_they_lie():
     close(kernels.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb), expected, 1e-13)
 
 
+def test_whatever_is_negated_when_it_is_read_counts_so():
+    """Weights in gradients, inputs, targets and points whose signs are flipped when they are read."""
+    widths = [6, 5, 4]
+    (wa, _), (wb, _) = stack(3, widths, 0), stack(3, widths, 1)
+    x, y = data(70, widths, labels=False)
+    t = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+
+    def loss_and_slopes(flip):
+        ends = [flip(w).requires_grad_() for w in (*wa, *wb)]
+        loss = kernels.path_loss(ends[:2], ends[2:], flip(x), flip(y), flip(t), activation="tanh")
+        return loss, *torch.autograd.grad(loss, ends, flip(torch.ones_like(loss)))
+
+    for flipped, plain in zip(
+        loss_and_slopes(lambda w: torch._neg_view(-w)), loss_and_slopes(torch.clone), strict=True
+    ):
+        assert torch.equal(flipped, plain)
+
+
 def test_empty_stacks_and_paths_without_points():
     weights, biases = stack(0, [3, 4, 2], 0)
     x, y = data(5, [3, 2])

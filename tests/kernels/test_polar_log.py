@@ -51,3 +51,7 @@ def test_derivatives():
     g = kernels.expm(torch.tensor(np.stack([gaussian(3), gaussian(3, 2.0)]))).requires_grad_()
     assert torch.autograd.gradcheck(kernels.polar_log, (g,))
     assert torch.autograd.gradgradcheck(kernels.polar_log, (g,))
+
+
+def test_matrices_of_order_zero():
+    assert [log.shape for log in kernels.polar_log(torch.empty(2, 0, 0))] == [(2, 0, 0)] * 2
