@@ -91,7 +91,7 @@ def same_sweep(first, other) -> None:
     Raises:
         ResultsError: they differ in what rows follow from.
     """
-    for name, (ours, theirs) in differences(recorded(first), recorded(other)).items() if other is not first else ():
+    for name, (ours, theirs) in differences(recorded(first), recorded(other)).items():
         raise results.ResultsError(
             f"-m: {name} is {ours!r} in one job and {theirs!r} in another, expected jobs that share one sweep and one "
             f"directory, as with 'shard=range(N)'; run different sweeps one after the other"

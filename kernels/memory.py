@@ -1,4 +1,4 @@
-"""Memory for the results of CPU kernels."""
+"""Tensors that CPU kernels read and memory for their results."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ LINE = 64  # bytes of a cache line
 KEPT, MOST = 2, 2**29  # blocks that wait for another result, and the bytes of each
 
 _waiting: deque[mmap.mmap] = deque(maxlen=KEPT)  # its methods are atomic: a tensor may be freed anywhere, by any thread
+
+
+def plain(a: Tensor) -> Tensor:
+    """The tensor as kernels read it: numbers in order, without strides, signs to flip or a gradient."""
+    return a.detach().resolve_neg().contiguous()
 
 
 def empty(*shape: int, dtype: torch.dtype) -> Tensor:

@@ -20,10 +20,9 @@ import pyarrow as pa
 from engine import reading, results
 from engine.discovery import members
 from engine.report.select import rows as select
+from engine.types import NOT_APPLICABLE
 
 CLAIMS = "claims.json"
-# what numbers of a precision tell apart; a tolerance below it, but for that of a count, 0, judges nothing
-RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def claim(
 def verdict(finding: Finding | None, tolerance: float) -> str:
     """``holds``, ``fails`` (also where a number is not finite) or ``not applicable``."""
     if finding is None:
-        return "not applicable"
+        return NOT_APPLICABLE
     return "holds" if finding.off <= tolerance else "fails"
 
 
@@ -144,6 +143,7 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
     directory = Path(directory)
     config = results.read_manifest(directory)["config"]
     sweep, precision = config["sweep"], config["precision"]
+    apart = np.finfo(precision).eps  # a tolerance below it, but for that of a count, 0, judges nothing
     if sweep["sweeps"]:
         return [entry for name in sweep["sweeps"] for entry in judge(directory / name)]
     if not sweep["claims"]:
@@ -153,11 +153,9 @@ def judge(directory: str | Path) -> list[dict[str, Any]]:
     judged = []
     for name, given in sweep["claims"].items():
         entry = claims[name].judge(table, given["tolerance"]) | {"reason": given["reason"]}
-        if 0 < given["tolerance"] < RESOLUTION[precision]:
-            reason = (
-                f"{precision} tells apart {RESOLUTION[precision]:.2g}; expected precision=float64 or a larger tolerance"
-            )
-            entry |= {"verdict": "not applicable", "control": "not applicable", "reason": reason}
+        if 0 < given["tolerance"] < apart:
+            reason = f"{precision} tells apart {apart:.2g}; expected precision=float64 or a larger tolerance"
+            entry |= {"verdict": NOT_APPLICABLE, "control": NOT_APPLICABLE, "reason": reason}
         judged.append({"sweep": sweep["name"], "name": name, **entry})
     return judged
 

@@ -64,7 +64,7 @@ def check(cfg, overrides: Sequence[str]) -> Any:
     if config.memory_gb is not None and not config.memory_gb > 0:
         raise ConfigError(f"memory_gb={config.memory_gb}, expected a number above 0")
     _check_device(config.device)
-    if not config.sweep.sweeps and any(given.key_or_group == "sweep.sweeps" for given in parse(overrides)):
+    if not config.sweep.sweeps and any(given.partition("=")[0] == "sweep.sweeps" for given in overrides):
         raise ConfigError("sweep.sweeps=[], expected at least one of the sweeps")
     _check_sweep(config)
     return config

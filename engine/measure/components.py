@@ -15,7 +15,7 @@ from engine.discovery import members
 from engine.learned import Config as Learned
 from engine.pairs import Pairs
 from engine.seeding import seed_of
-from engine.symmetry.linear import label
+from engine.symmetry.linear import has_labels, label
 from engine.types import Data, Pair, Split
 
 COLUMNS = {
@@ -63,7 +63,7 @@ def of_found(study):
     architecture = study.block.architecture
     # the minimum of a cross entropy is another one, if there is any
     network = study.network
-    if study.symmetries["linear"].reason or network.bias or network.skips or network.loss_name == "cross_entropy":
+    if study.symmetries["linear"].reason or not has_labels(network) or network.loss_name == "cross_entropy":
         return []
     data = study.data.to(study.data.train.x.device, torch.float64)  # a minimum to all digits
     train = replace(data.train, y=data.train.targets(data.outputs))

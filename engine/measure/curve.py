@@ -11,7 +11,7 @@ import kernels
 from engine.discovery import members
 from engine.pairs import Pairs
 from engine.seeding import seed_of
-from engine.symmetry.linear import label
+from engine.symmetry.linear import has_labels, label
 from engine.types import Pair, not_applicable
 
 COLUMNS = {
@@ -57,7 +57,7 @@ class Config:
 def of_found(study):
     """For each minimum one row per kind of element, one without the action on the last layer, one with other labels."""
     group = study.symmetries["linear"]
-    if group.reason or study.network.bias or study.network.skips:  # with biases or skips components have no such names
+    if group.reason or not has_labels(study.network):
         return []
     axes, kinds, elements = [], [], []
     for i, minimum in enumerate(study.block.minima):

@@ -9,7 +9,7 @@ import torch
 
 from engine.discovery import members
 from engine.pairs import Pairs
-from engine.symmetry.linear import label
+from engine.symmetry.linear import has_labels, label
 from engine.types import Pair
 
 COLUMNS = {
@@ -29,9 +29,7 @@ def of_found(study):
     group, permutation = study.symmetries["linear"], study.symmetries["permutation"]
     network, split, minima = study.network, study.data.train, study.block.minima
     chosen = list(itertools.combinations(range(len(minima)), 2))
-    if (
-        group.reason or network.bias or network.skips or not chosen
-    ):  # with biases or skips components have no such names
+    if group.reason or not has_labels(network) or not chosen:
         return []
     first, second = (torch.tensor(ends) for ends in zip(*chosen, strict=True))
     a, b = study.found.weights[first], study.found.weights[second]

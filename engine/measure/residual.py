@@ -133,10 +133,10 @@ def _descend(study, train, test, fitted):
     steps, gaps = [None] * count, [None] * count
     for step in range(0, options.steps + 1, options.stride):
         (loss,) = network.loss(weights, train, ("mse",))
-        gap = (network.loss(weights, test, ("mse",))[0] - loss) / zero if test else loss
-        for k, (value, wider) in enumerate(zip(loss.tolist(), gap.tolist(), strict=True)):
+        gap = ((network.loss(weights, test, ("mse",))[0] - loss) / zero).tolist() if test else gaps
+        for k, value in enumerate(loss.tolist()):
             if steps[k] is None and value <= goal:
-                steps[k], gaps[k] = step, wider if test else None
+                steps[k], gaps[k] = step, gap[k]
         if None not in steps:
             break
         # plain descent has no state: a stretch goes on where the last one ended

@@ -173,6 +173,11 @@ class Group:
         return product
 
 
+def has_labels(network) -> bool:
+    """Do ``label``'s signs name the components of the network's minimum?  Not with skips or biases."""
+    return network.activation == "linear" and not network.skips and not network.bias
+
+
 def label(network, weights: Weights, split: Split) -> list[tuple[int, ...]]:
     """What names the component of each minimum of a linear network: ``sgn det(W_i ⋯ W_1 V)`` where ``d_i = r``.
 
@@ -191,7 +196,7 @@ def label(network, weights: Weights, split: Split) -> list[tuple[int, ...]]:
     Raises:
         ValueError: the network is not one whose components have such labels.
     """
-    if network.activation != "linear" or network.skips or network.bias:
+    if not has_labels(network):
         raise ValueError(
             f"label: the network has activation={network.activation}, skip={network.skip:g}, bias={network.bias}; "
             "expected a linear network without skip and biases"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import target
-from ..memory import empty
+from ..memory import empty, plain
 from ..threads import over_batch, share
 
 PRODUCTS = 8  # of two matrices, what an exponential takes
@@ -20,8 +20,8 @@ def expm(a: Tensor, t: Tensor) -> Tensor:
     out = empty(batch, points, n, n, dtype=a.dtype)
     chunk = share(batch * points, PRODUCTS * max(n, 8) ** 3)
     arrays = (
-        a.detach().resolve_neg().contiguous().numpy(),
-        t.detach().resolve_neg().contiguous().numpy(),
+        plain(a).numpy(),
+        plain(t).numpy(),
         out.numpy().reshape(batch * points, n, n),
     )
     if n <= lane_matrix.LARGEST and points == 1:

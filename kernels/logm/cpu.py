@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import target
-from ..memory import empty
+from ..memory import empty, plain
 from ..threads import over_batch, share
 
 PRODUCTS = 60  # of two matrices, what a logarithm takes
@@ -17,7 +17,7 @@ LARGEST_SYMMETRIC = 128  # order; eight larger matrices side by side leave the s
 
 def logm(a: Tensor) -> Tensor:
     """Logarithms ``(B, n, n)`` in the dtype of ``a``, computed in float64, NaN where there is none."""
-    wide = a.detach().double().resolve_neg().contiguous()
+    wide = plain(a.double())
     out = empty(*a.shape, dtype=torch.float64)
     left = _symmetric(wide, out)
     if left is None or left.all():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import errors, target
+from ..memory import plain
 from ..threads import over_batch
 from . import autograd
 from .blocks import part_of, pieces, scale
@@ -130,8 +131,7 @@ class Problem:
         for loss, slope in zip(self.losses, upstream, strict=True):
             if loss != "error_rate":
                 place = tiles.ENTROPY if loss == "cross_entropy" else tiles.SQUARED
-                upward = slope.double().resolve_neg().numpy()
-                factors[..., place] += upward * scale(loss, self.count, self.layout.widths[-1])
+                factors[..., place] += plain(slope.double()).numpy() * scale(loss, self.count, self.layout.widths[-1])
         return factors
 
 
@@ -226,8 +226,7 @@ def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -
     sums = np.zeros((pairs, points, tiles.SUMS))
     parts = min(max(1, points), parts_of(pairs))
     ends = (readable(weights_a), readable(biases_a)), (readable(weights_b), readable(biases_b))
-    at = t.resolve_neg().contiguous().numpy()
-    args = (parts, sums, *places(*ends), at, problem.layout.size, *problem.scratch, *problem.line)
+    args = (parts, sums, *places(*ends), plain(t).numpy(), problem.layout.size, *problem.scratch, *problem.line)
     chunk = problem.chunk(-(-points // parts))
     over_batch(tiles.path_sums, pairs * parts, chunk, *args, *problem.data, *problem.function)
 
@@ -249,8 +248,7 @@ def _path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, **
         a = layout.pack(part_of(weights_a, p), part_of(biases_a, p)).numpy()
         b = layout.pack(part_of(weights_b, p), part_of(biases_b, p)).numpy()
         out = (slopes_a[p].numpy(), slopes_b[p].numpy(), slopes_t[p].numpy(), factors[p])
-        at = t[p].resolve_neg().contiguous().numpy()
-        args = (*out, a, b, at, *problem.scratch, *problem.data, *problem.function[:2])
+        args = (*out, a, b, plain(t[p]).numpy(), *problem.scratch, *problem.data, *problem.function[:2])
         over_batch(backward.path_slopes, len(a), problem.chunk(3 * t.shape[1]), *args)
     (a, bias_a), (b, bias_b) = layout.views(slopes_a), layout.views(slopes_b)
     return [slopes_t, *a, *b, *((*bias_a, *bias_b) if biases_a else ())]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import target
+from ..memory import plain
 
 # Columns of ``Layout.table``, one row per layer
 INPUTS, OUTPUTS = 0, 1  # units
@@ -162,7 +163,7 @@ class Samples:
         """
         from .pack import turn_rows
 
-        x, y = x.resolve_neg(), y.resolve_neg()
+        x, y = plain(x), plain(y)
         biases, targets = None, y
         if not y.is_floating_point():
             targets = torch.nn.functional.one_hot(y.long(), outputs).to(x.dtype) if targeted else x[:, :0]

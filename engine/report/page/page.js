@@ -135,17 +135,17 @@ const decades = (panels, name) => {
       }
     }
   }
-  return Math.max(1, Math.ceil(Math.log10(high / low) / 14)) || 1;
+  return Math.max(1, Math.ceil(Math.log10(high / low) / 14));
 };
 
-const axis = (described, step, extra) => {
+const axis = (described, panels, name, extra) => {
   const made = {
     title: { text: plain(described.title), standoff: 8, font: { size: 12.5 } }, // powers of ten are drawn a quarter larger
     tickfont: { size: described.log && !described.ticks.length ? 9.6 : 12 }, type: described.log ? "log" : "linear", color: SOFT,
     gridcolor: FAINT, zeroline: false, linecolor: "#9aa5b1", showline: true, ticks: "outside", ticklen: 4,
     exponentformat: "power", showexponent: "all", automargin: true, ...extra,
   };
-  if (described.log) made.dtick = step;
+  if (described.log) made.dtick = decades(panels, name);
   if (described.ticks.length) {
     Object.assign(made, { tickmode: "array", tickvals: described.ticks.map((t) => t[0]), ticktext: described.ticks.map((t) => plain(t[1])) });
     delete made.dtick;
@@ -173,8 +173,8 @@ const layout = (chart, width) => {
     const part = [from + (from > 0 ? gap / 2 : 0), from + size - (from + size < 0.999 ? gap / 2 : 0)];
     const domains = stacked ? [[0, 1], part] : [part, [0, 1]];
     const plainY = same && !stacked && i > 0 ? { ...panel.y, title: "" } : panel.y;
-    made["xaxis" + suffix] = axis(panel.x, decades([panel], "x"), { domain: domains[0], anchor: "y" + suffix });
-    made["yaxis" + suffix] = axis(plainY, decades(same ? chart.panels : [panel], "y"), { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
+    made["xaxis" + suffix] = axis(panel.x, [panel], "x", { domain: domains[0], anchor: "y" + suffix });
+    made["yaxis" + suffix] = axis(plainY, same ? chart.panels : [panel], "y", { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
     made.annotations.push({
       text: plain(panel.title), xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0, y: 1, xanchor: "left", yanchor: "bottom",
       showarrow: false, font: { size: 13, color: INK }, yshift: 4,
