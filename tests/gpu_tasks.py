@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 
 from kernels import target
-from kernels.path_loss import gpu, gpu_slopes
+from kernels.path_loss import blocks, gpu, gpu_slopes
 
 F64, F32, BF16, F16 = torch.float64, torch.float32, torch.bfloat16, torch.float16
 
@@ -30,6 +30,28 @@ def in_dtype(dtype, value):
     if isinstance(value, torch.Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     return [in_dtype(dtype, v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def exact_slopes(name, *arguments, **options):
+    """What ``gpu.path_slopes`` or ``gpu.curve_slopes`` gives, by autograd in float64."""
+    *stacks, x, y, upstream = in_dtype(F64, arguments)
+    stacks = [leaves_of(part) for part in stacks]
+    if name == "path_slopes":
+        t, weights_a, weights_b, biases_a, biases_b = stacks
+        biases = {"biases_a": biases_a, "biases_b": biases_b}
+        values = blocks.path_loss(weights_a, weights_b, x, y, t, **biases, **options)
+    else:
+        weights, biases = stacks
+        values = blocks.curve_loss(weights, x, y, biases=biases, **options)
+    leaves = [leaf for part in stacks for leaf in ([part] if isinstance(part, torch.Tensor) else part or ())]
+    values, upstream = zip(*[(v, u) for v, u in zip(values, upstream, strict=True) if v.requires_grad], strict=True)
+    return torch.autograd.grad(values, leaves, upstream)
+
+
+def leaves_of(part):
+    if isinstance(part, list):
+        return [leaves_of(layer) for layer in part]
+    return part if part is None else part.detach().requires_grad_()
 
 
 def task(widths, pairs, points, dtype=F64, device="meta", gpu_name="sm_90", precision="3xtf32"):

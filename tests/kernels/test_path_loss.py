@@ -197,6 +197,31 @@ def test_first_and_second_derivatives(activation, loss):
 
 
 @pytest.mark.parametrize("biased", [True, False])
+def test_first_and_second_derivatives_by_the_data_and_by_some_tensors_alone(monkeypatch, biased):
+    """Of networks one by one and three samples at a time."""
+    monkeypatch.setattr(blocks, "SAMPLES", 3)
+    monkeypatch.setattr(blocks, "SCRATCH", 1)
+    widths = [3, 4, 4, 2]
+    (wa, ba), (wb, bb) = stack(2, widths, 0), stack(2, widths, 1)
+    x, y = data(7, widths, labels=False)
+    t = torch.tensor([0.3, 0.6], dtype=torch.float64, requires_grad=True)
+    tensors = [x.requires_grad_(), y.requires_grad_(), wa[1].requires_grad_()]
+
+    def value(x, y, w):
+        options = {"biases_a": ba, "biases_b": bb} if biased else {}
+        return kernels.path_loss([wa[0], w, wa[2]], wb, x, y, t, activation="tanh", **options)
+
+    assert torch.autograd.gradcheck(value, tensors, fast_mode=True)
+    assert torch.autograd.gradgradcheck(value, tensors, fast_mode=True)
+
+    def mixed(first, second):
+        (slope,) = torch.autograd.grad(value(*tensors).sum(), first, create_graph=True)
+        return torch.autograd.grad(slope.sum(), second)[0].sum()
+
+    close(mixed(t, wa[1]), mixed(wa[1], t), 1e-11)  # where the first gradient does not need the other tensor
+
+
+@pytest.mark.parametrize("biased", [True, False])
 def test_gradients_of_curves_of_several_losses_at_once(biased):
     widths = [7, 17, 17, 5]
     weights, biases = stack(6, widths, 0)
@@ -259,19 +284,26 @@ def peak_bytes(call):
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_operations_of_a_library_take_bounded_scratch(monkeypatch, loss):
-    """Whatever the number of pairs, points and samples; and give the same in blocks as at once."""
-    widths, pairs, points, bound = [6, 20, 20, 5], 24, 2, 2**19
+    """Whatever the number of pairs, points and samples; and give the same in blocks as at once: derivatives too."""
+    widths, pairs, points, bound = [6, 20, 20, 5], 12, 2, 2**20
     (wa, ba), (wb, bb) = stack(pairs, widths, 0), stack(pairs, widths, 1)
     x, y = data(300, widths)
     t = torch.rand(pairs, points, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     curve = [torch.lerp(a[:, None], b[:, None], t.reshape(pairs, points, *[1] * (a.dim() - 1)))
              for a, b in zip((*wa, *ba), (*wb, *bb), strict=True)]  # fmt: skip
-    options = {"activation": "gelu", "skip": 0.5, "losses": (loss,)}
+    options = {"activation": "gelu", "skip": 0.5, "losses": (loss, "error_rate")}
+
+    def lines(x, t, *ends):
+        wa, wb, ba, bb = (ends[i : i + 3] for i in range(0, 12, 3))
+        return blocks.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb, **options)
+
+    def curves(x, *layers):
+        return blocks.curve_loss(layers[:3], x, y, biases=layers[3:], **options)
+
     ways = [
-        lambda: blocks.path_loss(wa, wb, x, y, t, biases_a=ba, biases_b=bb, **options),
-        lambda: blocks.curve_loss(curve[:3], x, y, biases=curve[3:], **options),
-        lambda: blocks.path_slopes(t, wa, wb, ba, bb, x, y, [t + 1], **options),
-        lambda: blocks.curve_slopes(curve[:3], curve[3:], x, y, [t + 1], **options),
+        lambda of=of, tensors=tensors, order=order: derivatives(of, tensors, order)
+        for of, tensors in ((lines, [x, t, *wa, *wb, *ba, *bb]), (curves, [x, *curve]))
+        for order in range(3)
     ]
     at_once = [way() for way in ways]
     together = [peak_bytes(way) for way in ways]
@@ -280,9 +312,19 @@ def test_operations_of_a_library_take_bounded_scratch(monkeypatch, loss):
     for way, expected, most in zip(ways, at_once, together, strict=True):
         found = []
         taken = peak_bytes(lambda way=way, found=found: found.extend(way()))
-        assert taken <= bound + 2 * sum(value.nbytes for value in expected) < most, (taken, most)
+        assert taken <= bound + 4 * sum(value.nbytes for value in expected) < most, (taken, most)
         for mine, theirs in zip(found, expected, strict=True):
             close(mine, theirs, 1e-11, 1e-12)
+
+
+def derivatives(losses, tensors, order):
+    """The losses, gradients of the first one's sum, or those of the sum of their squares."""
+    tensors = [tensor.detach().requires_grad_(order > 0) for tensor in tensors]
+    values = losses(*tensors)
+    for again in range(order):
+        total = sum((value**2).sum() for value in values) if again else values[0].sum()
+        values = torch.autograd.grad(total, tensors, create_graph=again + 1 < order)
+    return values
 
 
 def test_wrong_arguments_are_named():

@@ -10,11 +10,11 @@ import torch
 
 pytest.importorskip("triton")
 
-from gpu_tasks import BF16, F16, F32, F64, data, in_dtype, slopes_launches, stack, task
+from gpu_tasks import BF16, F16, F32, F64, data, exact_slopes, slopes_launches, stack, task
 
 import kernels
 from kernels import errors
-from kernels.path_loss import autograd, blocks, gpu, gpu_slopes, gpu_tiled_slopes
+from kernels.path_loss import gpu, gpu_slopes, gpu_tiled_slopes
 
 
 def test_constants_of_float64_keep_their_bits():
@@ -28,46 +28,6 @@ def test_constants_of_float64_keep_their_bits():
     code = compile(source, target=GPUTarget("cuda", 90, 32), options=launch.compiler_options).asm["ptx"].upper()
     for number in (0.5**0.5, (2 * math.pi) ** -0.5):
         assert struct.pack(">d", number).hex().upper() in code, number
-
-
-@pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("losses", [("cross_entropy", "error_rate", "sse"), ("error_rate",)], ids=str)
-def test_gradients_recomputed_block_by_block_are_those_of_the_whole(monkeypatch, biased, losses):
-    """The backward pass of what no kernel has gradients for."""
-    monkeypatch.setattr(blocks, "SAMPLES", 7)
-    widths = [4, 6, 6, 3]
-    (wa, ba), (wb, bb) = stack((2,), widths, 0, bias=biased), stack((2,), widths, 1, bias=biased)
-    x, y = data(20, widths)
-    t = torch.tensor([[0.3, 0.6, 0.1], [0.0, 1.0, 0.2]], dtype=F64)
-    upstream = [torch.randn(2, 3, generator=torch.Generator().manual_seed(i), dtype=F64) for i in range(3)]
-    options = {"activation": "tanh", "skip": 0.5, "losses": losses}
-    tensors = (t, *wa, *wb, *(ba or ()), *(bb or ()))
-    for tensor in tensors:
-        tensor.requires_grad_()
-
-    def value(t, weights_a, weights_b, biases_a, biases_b, x, y, **options):
-        return blocks.path_loss(weights_a, weights_b, x, y, t, biases_a=biases_a, biases_b=biases_b, **options)
-
-    def gradients(values):
-        total = sum((v * u).sum() for v, u in zip(values, upstream, strict=False) if v.requires_grad)
-        return torch.autograd.grad(total, tensors) if torch.is_tensor(total) else [torch.zeros_like(s) for s in tensors]
-
-    whole = gradients(value(t, wa, wb, ba, bb, x, y, **options))
-    ours = autograd.path_loss(value, blocks.path_slopes, wa, wb, x, y, t, biases_a=ba, biases_b=bb, **options)
-    for mine, theirs in zip(gradients(ours), whole, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
-
-    lines = [
-        (1 - t[:, :, None, None]) * a[:, None] + t[:, :, None, None] * b[:, None] for a, b in zip(wa, wb, strict=True)
-    ]
-    tensors = [line.detach().requires_grad_() for line in lines]
-    whole = gradients(blocks.curve_loss(tensors, x, y, biases=None, **options))
-    ours = autograd.curve_loss(
-        lambda weights, biases, x, y, **options: blocks.curve_loss(weights, x, y, biases=biases, **options),
-        blocks.curve_slopes, tensors, x, y, biases=None, **options,
-    )  # fmt: skip
-    for mine, theirs in zip(gradients(ours), whole, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
 
 
 SLOPES = [
@@ -134,7 +94,7 @@ def assert_slopes(launched, widths, curve, x, y, losses, factor=1.0, **options):
         tensors = (torch.tensor([[0.3, 0.6], [0.0, 1.1]], dtype=dtype), wa, wb, *biases)
     name, arguments = "curve_slopes" if curve else "path_slopes", (*tensors, x, y, upstream)
     found = launched(getattr(gpu, name), *arguments, precision="3xtf32", losses=losses, **options)
-    exact = getattr(blocks, name)(*in_dtype(F64, arguments), losses=losses, **options)
+    exact = exact_slopes(name, *arguments, losses=losses, **options)
     unit = {F64: 1e-12, F32: 1e-5, BF16: 2e-2, F16: 3e-2}[dtype]
     for mine, theirs in zip(found, exact, strict=True):
         assert mine.dtype == dtype
