@@ -10,5 +10,6 @@ from .logm import polar_log as polar_log
 from .path_loss import curve_loss as curve_loss
 from .path_loss import network_loss as network_loss
 from .path_loss import path_loss as path_loss
+from .path_loss import rescaling_loss as rescaling_loss
 from .train import Trained as Trained
 from .train import train as train

@@ -178,6 +178,34 @@ def check_same_shapes(where: str, name_a: str, a: Sequence[Tensor] | None, name_
             )
 
 
+def check_units(where: str, name: str, layers: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    """Refuse what is not one number for each hidden unit, ``(P, d_{i+1})`` for layer i of the weights but the last.
+
+    Raises:
+        ValueError: names the layer and both shapes.
+    """
+    if len(layers) != len(weights) - 1:
+        raise ValueError(f"{where}: {name} has {len(layers)} layers, expected {len(weights) - 1}, one per hidden layer")
+    for i, (layer, weight) in enumerate(zip(layers, weights, strict=False)):
+        check_floating(where, f"{name}[{i}]", layer, weight.dtype, weight.device)
+        if layer.shape != weight.shape[:-1]:
+            given, wanted = tuple(layer.shape), tuple(weight.shape[:-1])
+            raise ValueError(
+                f"{where}: {name}[{i}] has shape {given}, expected {wanted}, the hidden units of layer {i}"
+            )
+
+
+def check_homogeneous(where: str, activation: str, homogeneous: Sequence[str]) -> None:
+    """Refuse an activation of which rescaling is no symmetry.
+
+    Raises:
+        ValueError: names those that are allowed.
+    """
+    if activation not in homogeneous:
+        names = ", ".join(homogeneous)
+        raise ValueError(f"{where}: activation={activation!r} is not positively homogeneous, expected one of {names}")
+
+
 def check_targets(where: str, x: Tensor, y: Tensor, outputs: int, loss: str) -> None:
     """Check that targets fit the data, the last layer and the loss.
 

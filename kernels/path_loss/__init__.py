@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import errors, target
 from . import blocks, cpu
+from .reference import DEGREE
 
 log = logging.getLogger(__name__)
 
@@ -165,16 +166,12 @@ def path_loss(
     _checked("path_loss", weights_a, biases_a, x, y, activation, losses, names=("weights_a", "biases_a"))
     errors.check_same_shapes("path_loss", "weights_a", weights_a, "weights_b", weights_b)
     errors.check_same_shapes("path_loss", "biases_a", biases_a, "biases_b", biases_b)
-    errors.check_floating("path_loss", "t", t, x.dtype, x.device)
-    pairs = weights_a[0].shape[0]
-    if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
-        raise ValueError(f"path_loss: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
     values = _implementation("path_loss", precision, weights_a, x, y)(
         weights_a,
         weights_b,
         x,
         y,
-        t.expand(pairs, -1) if t.dim() == 1 else t,
+        _points("path_loss", t, weights_a[0]),
         biases_a=biases_a,
         biases_b=biases_b,
         activation=activation,
@@ -182,3 +179,72 @@ def path_loss(
         losses=losses,
     )
     return values[0] if isinstance(loss, str) else tuple(values)
+
+
+def rescaling_loss(
+    weights: Sequence[Tensor],
+    logs: Sequence[Tensor],
+    x: Tensor,
+    y: Tensor,
+    t: Tensor,
+    *,
+    biases: Sequence[Tensor] | None = None,
+    activation: str = "relu",
+    skip: float = 0.0,
+    loss: str | Sequence[str] = "mse",
+    precision: str | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Loss along ``P`` curves of per-neuron rescalings (Zhao et al. 2025, eq. (5) and section 5.2) at ``T`` points.
+
+    At ``t`` what comes into hidden unit ``h`` of layer ``i``, its bias too, is multiplied with ``exp(t logs[i][h])``
+    and what goes out with ``exp(-k t logs[i][h])``, where ``σ(cz) = c^k σ(z)`` for ``c > 0``.  The weights of the
+    points are never made.  A factor that overflows makes the loss NaN or infinite.
+
+    Args:
+        weights: layer i ``(P, d_{i+1}, d_i)``, floating, any device; not modified.
+        logs: hidden layer i ``(P, d_{i+1})``, one fewer than the weights.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` integer labels.
+        t: ``(T,)``, or ``(P, T)`` for points of each curve's own.
+        biases: layer i ``(P, d_{i+1})``, or None.
+        activation: a positively homogeneous one, of ``reference.DEGREE``; hidden layers only.
+        skip: as in ``curve_loss``.
+        loss: as in ``curve_loss``.
+        precision: as in ``curve_loss``.
+
+    Returns:
+        ``(P, T)``, dtype and device of the weights; differentiable in the weights, in ``logs`` and in ``t``.
+
+    Raises:
+        ValueError: shapes that do not fit, or an activation that is not homogeneous; names the argument.
+    """
+    where = "rescaling_loss"
+    losses = _names(where, loss)
+    _checked(where, weights, biases, x, y, activation, losses)
+    errors.check_homogeneous(where, activation, tuple(DEGREE))
+    errors.check_units(where, "logs", logs, weights)
+    values = _implementation(where, precision, weights, x, y)(
+        weights,
+        logs,
+        x,
+        y,
+        _points(where, t, weights[0]),
+        biases=biases,
+        activation=activation,
+        skip=skip,
+        losses=losses,
+    )
+    return values[0] if isinstance(loss, str) else tuple(values)
+
+
+def _points(where: str, t: Tensor, like: Tensor) -> Tensor:
+    """``t`` as ``(P, T)``.
+
+    Raises:
+        ValueError: another shape, dtype or device.
+    """
+    errors.check_floating(where, "t", t, like.dtype, like.device)
+    pairs = like.shape[0]
+    if t.dim() not in (1, 2) or (t.dim() == 2 and t.shape[0] != pairs):
+        raise ValueError(f"{where}: t has shape {tuple(t.shape)}, expected (T,) or ({pairs}, T)")
+    return t.expand(pairs, -1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import blocks
+from .reference import rescaled
 
 
 class Losses(torch.autograd.Function):
@@ -161,6 +162,69 @@ def path_loss(evaluate, slopes, weights_a, weights_b, x, y, t, *, biases_a, bias
         options["losses"],
         (t, *weights_a, *weights_b, *(biases_a or ()), *(biases_b or ())),
     )
+
+
+def rescaling_loss(evaluate, curve_slopes, weights, logs, x, y, t, *, biases, **options) -> list[Tensor]:
+    """Losses ``(P, T)`` on curves of rescalings, with derivatives where they are wanted.
+
+    Args:
+        evaluate: makes them from ``t, weights, logs, biases, x, y``.
+        curve_slopes: makes gradients at explicit weights, as the ``slopes`` of ``curve_loss``.
+        weights: layer i ``(P, d_{i+1}, d_i)``.
+        logs: hidden layer i ``(P, d_{i+1})``.
+        x: ``(N, d_0)``.
+        y: ``(N, d_l)`` or ``(N,)`` labels.
+        t: ``(P, T)``.
+        biases: layer i ``(P, d_{i+1})``, or None.
+        **options: for all of them.
+
+    Returns:
+        A tensor for each loss.
+    """
+    layers, hidden = len(weights), len(logs)
+
+    def split(tensors):
+        t, *rest = tensors
+        return t, rest[:layers], rest[layers : layers + hidden], rest[layers + hidden :] or None
+
+    def plain(*tensors):
+        t, weights, logs, biases = split(tensors)
+        return blocks.rescaling_loss(weights, logs, x, y, t, biases=biases, **options)
+
+    def points(tensors):
+        t, weights, logs, biases = split(tensors)
+        weights, biases = rescaled(weights, logs, t, biases=biases, activation=options["activation"])
+        return *weights, *(biases or ())
+
+    def slopes_at(points, upstream):
+        return curve_slopes(points[:layers], points[layers:] or None, x, y, upstream, **options)
+
+    return _differentiable(
+        lambda *tensors: evaluate(*split(tensors), x, y, **options),
+        lambda tensors, upstream: _by_points(points, slopes_at, tensors, upstream),
+        plain,
+        options["losses"],
+        (t, *weights, *logs, *(biases or ())),
+    )
+
+
+def _by_points(points, slopes_at, tensors, upstream) -> list[Tensor]:
+    """Gradients by ``t`` and what else ``points(tensors)`` are made of, through those by some points at a time."""
+    t, *layers = tensors
+    found = [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors]
+    numbers = 4 * sum(layer[0].numel() for layer in layers)  # of a point: itself, its gradient, and on the way to it
+    for p in blocks.pieces(t.shape[0], numbers, t.element_size(), blocks.SCRATCH):
+        some = [layer[p].detach().requires_grad_() for layer in layers]
+        for i in blocks.pieces(t.shape[1], numbers * len(t[p]), t.element_size(), blocks.SCRATCH):
+            leaves = [t[p, i].detach().requires_grad_(), *some]
+            with torch.enable_grad():
+                made = points(leaves)
+            slopes = slopes_at([point.detach() for point in made], [u[p, i] for u in upstream])
+            parts = torch.autograd.grad(made, leaves, slopes)
+            found[0][p, i] = parts[0]
+            for slope, part in zip(found[1:], parts[1:], strict=True):
+                slope[p] += part
+    return found
 
 
 def _wanted(tensors) -> bool:

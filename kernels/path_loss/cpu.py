@@ -14,6 +14,7 @@ from ..threads import over_batch
 from . import autograd
 from .blocks import part_of, pieces, scale
 from .layout import PAIR, Layout, Samples, padded, places, readable
+from .reference import DEGREE
 
 NARROW_BYTES = 2**13  # of a layer's activations: two layers and the first at two ends stay in the cache next to a core
 KEPT_BYTES = 2**19  # of the activations and derivatives of all layers
@@ -219,20 +220,26 @@ def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -
 
 
 def _path_values(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> list[Tensor]:
+    return _between((weights_a, biases_a), (weights_b, biases_b), t, 0, x, y, **options)
+
+
+def _between(a, b, t, degree: int, x, y, **options) -> list[Tensor]:
+    """Losses on lines from ``a`` to ``b``, or if there is a ``degree`` on curves of rescalings by what ``b`` says."""
     from . import tiles
 
-    problem = Problem(weights_a, biases_a, x, y, **options)
+    problem = Problem(*a, x, y, **options)
     pairs, points = t.shape
     sums = np.zeros((pairs, points, tiles.SUMS))
     parts = min(max(1, points), parts_of(pairs))
-    ends = (readable(weights_a), readable(biases_a)), (readable(weights_b), readable(biases_b))
-    args = (parts, sums, *places(*ends), plain(t).numpy(), problem.layout.size, *problem.scratch, *problem.line)
+    stacks = [tuple(map(readable, stack)) for stack in (a, b)]
+    path = (*places(*stacks), plain(t).numpy(), problem.samples.x.dtype.type(degree))
+    args = (parts, sums, *path, problem.layout.size, *problem.scratch, *problem.line)
     chunk = problem.chunk(-(-points // parts))
     over_batch(tiles.path_sums, pairs * parts, chunk, *args, *problem.data, *problem.function)
 
     def whole(pairs):
-        ends = (part_of(layers, pairs) for layers in (weights_a, weights_b, biases_a, biases_b))
-        return _path_values(t[pairs], *ends, x, y, whole=True, **options)
+        some = [tuple(part_of(layers, pairs) for layers in stack) for stack in (a, b)]
+        return _between(*some, t[pairs], degree, x, y, whole=True, **options)
 
     return _where_lost(problem, sums, problem.values(sums), whole)
 
@@ -252,3 +259,13 @@ def _path_slopes(t, weights_a, weights_b, biases_a, biases_b, x, y, upstream, **
         over_batch(backward.path_slopes, len(a), problem.chunk(3 * t.shape[1]), *args)
     (a, bias_a), (b, bias_b) = layout.views(slopes_a), layout.views(slopes_b)
     return [slopes_t, *a, *b, *((*bias_a, *bias_b) if biases_a else ())]
+
+
+def rescaling_loss(weights, logs, x, y, t, *, biases, **options) -> list[Tensor]:
+    """Losses ``(P, T)`` on curves of rescalings at ``t`` ``(P, T)``."""
+
+    def values(t, weights, logs, biases, x, y, activation, **options):
+        a, b = (weights, biases), (None, logs)
+        return _between(a, b, t, DEGREE[activation], x, y, activation=activation, **options)
+
+    return autograd.rescaling_loss(values, _curve_slopes, weights, logs, x, y, t, biases=biases, **options)

@@ -28,7 +28,7 @@ COLUMNS = 9
 NO_SKIP, FROM_DATA = -1, -2
 # Columns of ``places``: where a layer begins and the steps along its axes; biases have no columns
 BEGIN, LINE, POINT, ROW, COLUMN = range(5)
-ABSENT = -1  # as BEGIN: no biases
+ABSENT = -1  # as BEGIN: there are none
 TAIL_ROWS = 2  # of the tiles that take the units left over by whole tiles
 PAIR = 2  # registers: samples come in pairs of them
 ALONE = 2**20  # numbers that one thread copies sooner than PyTorch, which wakes another for 2^15, has begun
@@ -114,8 +114,8 @@ def places(*stacks) -> tuple[np.ndarray, np.ndarray]:
     """Where stacks of networks lie in memory, so that kernels read them there.
 
     Args:
-        *stacks: weights ``(P, d_{i+1}, d_i)`` or ``(P, T, d_{i+1}, d_i)`` and biases without the last axis, or None; of
-            any strides.  What is returned does not keep them alive.
+        *stacks: weights ``(P, d_{i+1}, d_i)`` or ``(P, T, d_{i+1}, d_i)`` and biases without the last axis, of any
+            strides; None, or too few, where there are none.  What is returned does not keep them alive.
 
     Returns:
         Numbers from the first one in memory on, and ``(stacks, l, 2, 5)``: for each layer's weights and for its biases
@@ -124,16 +124,16 @@ def places(*stacks) -> tuple[np.ndarray, np.ndarray]:
     first = min((layer for stack in stacks for part in stack for layer in part or ()), key=Tensor.data_ptr)
     start, size = first.data_ptr(), first.element_size()
 
-    def place(layer, kind):
+    def place(part, i, kind):
+        if part is None or i >= len(part):
+            return ABSENT, 0, 0, 0, 0
+        layer = part[i]
         line, *steps = layer.stride()
         point = () if layer.dim() + kind == 4 else (0,)
         return (layer.data_ptr() - start) // size, line, *point, *steps, *(0,) * kind
 
-    absent = (ABSENT, 0, 0, 0, 0)
-    table = [
-        [[place(w, 0), absent if biases is None else place(biases[i], 1)] for i, w in enumerate(weights)]
-        for weights, biases in stacks
-    ]
+    count = len(stacks[0][0])
+    table = [[[place(part, i, kind) for kind, part in enumerate(stack)] for i in range(count)] for stack in stacks]
     return first.detach().as_strided((min(1, first.numel()),), (1,)).numpy(), np.array(table, np.int64)
 
 

@@ -52,9 +52,10 @@ def gather(network, numbers, places, table, line, point):
     for i in range(table.shape[0]):
         weights, biases = weights_of(network, table[i])
         at = places[i, 0]
-        begin = at[BEGIN] + line * at[LINE] + point * at[POINT]
-        for r in range(table[i, OUTPUTS]):
-            copy(weights[r], numbers, begin + r * at[ROW], at[COLUMN], table[i, INPUTS])
+        if at[BEGIN] != ABSENT:
+            begin = at[BEGIN] + line * at[LINE] + point * at[POINT]
+            for r in range(table[i, OUTPUTS]):
+                copy(weights[r], numbers, begin + r * at[ROW], at[COLUMN], table[i, INPUTS])
         at = places[i, 1]
         if at[BEGIN] != ABSENT:
             copy(biases, numbers, at[BEGIN] + line * at[LINE] + point * at[POINT], at[ROW], table[i, OUTPUTS])

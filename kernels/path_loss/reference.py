@@ -22,6 +22,8 @@ ACTIVATION = {
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
 }
+# positively homogeneous ones: σ(cz) = c^k σ(z) for every c > 0
+DEGREE = {"linear": 1, "relu": 1, "leaky_relu": 1, "relu_squared": 2}
 
 
 def outputs(weights: Sequence[Tensor], biases: Sequence[Tensor] | None, x: Tensor, activation: str, skip: float):
@@ -94,3 +96,37 @@ def path_loss(weights_a, weights_b, x, y, t, *, biases_a=None, biases_b=None, **
         biases=None if biases_a is None else [line(a, b) for a, b in zip(biases_a, biases_b, strict=True)],
         **options,
     )
+
+
+def rescaled(weights, logs, t, *, biases=None, activation="relu") -> tuple[list[Tensor], list[Tensor] | None]:
+    """Points of curves of rescalings (Zhao et al. 2025, eq. (5) and section 5.2): explicit weights and biases.
+
+    At ``t`` what comes into hidden unit ``h`` of layer ``i`` is multiplied with ``exp(t logs[i][h])``, what goes out
+    with ``exp(-k t logs[i][h])``; ``k`` is the activation's degree.
+
+    Args:
+        weights: layer i ``(P, d_{i+1}, d_i)``.
+        logs: hidden layer i ``(P, d_{i+1})``.
+        t: ``(P, T)``.
+        biases: layer i ``(P, d_{i+1})``, or None.
+        activation: a name of ``DEGREE``.
+
+    Returns:
+        Layer i ``(P, T, d_{i+1}, d_i)`` and ``(P, T, d_{i+1})``, or None without biases.
+    """
+    points = [w[:, None].expand(-1, t.shape[1], -1, -1) for w in weights]
+    shifts = None if biases is None else [b[:, None].expand(-1, t.shape[1], -1) for b in biases]
+    for i, log in enumerate(logs):
+        power = t[..., None] * log[:, None]
+        points[i] = power.exp()[..., None] * points[i]
+        points[i + 1] = points[i + 1] * (-DEGREE[activation] * power).exp()[..., None, :]
+        if shifts is not None:
+            shifts[i] = power.exp() * shifts[i]
+    return points, shifts
+
+
+def rescaling_loss(weights, logs, x, y, t, *, biases=None, activation="relu", **options) -> Tensor:
+    """Losses ``(P, T)`` on curves of rescalings, at ``t`` ``(T,)`` or ``(P, T)``, by a loop over points."""
+    t = t.expand(weights[0].shape[0], -1)
+    points, shifts = rescaled(weights, logs, t, biases=biases, activation=activation)
+    return curve_loss(points, x, y, biases=shifts, activation=activation, **options)

@@ -15,7 +15,7 @@ from ..simd import COLS, LONG, block, column, fma, row, spread, store, tile, tot
 from ..simd import ROWS as TILE_ROWS
 from ..tile_math import add_exp, erf, sigmoid
 from ..tile_matrix import add_product, lanes_of
-from .layout import FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO, WEIGHTS
+from .layout import BIASES, FROM_DATA, INPUTS, NO_SKIP, OUTPUTS, ROWS, SOURCE, TAIL_ROWS, TO, WEIGHTS
 from .pack import gather, scratch, weights_of
 
 # typed: numba would compile another copy of a function for each plain number that is written where it is called
@@ -98,9 +98,14 @@ def over_tiles(make_tile, rows, samples, out, rest):
 def mix_rows(mixture, begin, end, j, like, activation):
     """Set rows of ``out`` to activation(s a + t b), but for what ``bend`` does, at columns from ``j`` on.
 
-    ``mixture`` is ``(out, a, b, s, t)``, the columns are as many as those of ``like``.
+    ``mixture`` is ``(out, a, b, s, t, factors)``, the columns are as many as those of ``like``.  Where there are
+    factors, one a row, ``out`` is activation(factors a).
     """
-    out, a, b, s, t = mixture
+    out, a, b, s, t, factors = mixture
+    if factors.shape[0]:
+        for i in range(begin, end):
+            store(out, (i, j), bent(row(a, (i, j), like) * factors[i], activation))
+        return
     for i in range(begin, end):
         z = fma(row(b, (i, j), like), t, row(a, (i, j), like) * s)
         store(out, (i, j), bent(z, activation))
@@ -161,7 +166,7 @@ def layers(values, kept, network, table, begin, end, inputs, start, x, ones, at,
 def no_mixture(like):
     """One without rows."""
     one = like.dtype.type(1)
-    return like[:0], like, like, one, one
+    return like[:0], like, like, one, one, like[0, :0]
 
 
 @leaf
@@ -184,6 +189,32 @@ def interpolate(out, a, b, s, t, begin):
     like = tile(out.dtype.type(0), 1, 1)
     for k in range(begin, out.shape[0], lanes_of(out)):
         store(out, k, fma(row(b, k, like), t, row(a, k, like) * s))
+
+
+@part
+def rescale(out, a, logs, t, degree, table):
+    """Set ``out`` to ``a`` at ``t`` on its curve of rescalings, but for the first layer, whose factors are its biases.
+
+    ``logs`` is a network too, with the logarithm of each unit's factor for its bias; their activation has ``degree``.
+    """
+    like, shrink = tile(out.dtype.type(0), 1, 1), -degree * t
+    for i in range(table.shape[0]):
+        weights, biases = weights_of(out, table[i])
+        weights_a, biases_a = weights_of(a, table[i])
+        _, rows = weights_of(logs, table[i])
+        for k in range(0, len(rows), lanes_of(out)):
+            store(biases, k, np.exp(row(rows, k, like) * t))
+        if i == 0:  # all of its sums will be multiplied: NaN is what infinite weights of both signs make of them
+            for r in range(len(biases)):
+                biases[r] = biases[r] if biases[r] < np.inf else np.nan
+            continue
+        _, columns = weights_of(logs, table[i - 1])
+        for j in range(0, weights.shape[1], lanes_of(out)):
+            factors = np.exp(row(columns, j, like) * shrink)
+            for r in range(len(biases)):
+                store(weights, (r, j), row(weights_a, (r, j), like) * factors * biases[r])
+        for k in range(0, len(biases), lanes_of(out)):
+            store(biases, k, row(biases, k, like) * row(biases_a, k, like))
 
 
 @leaf
@@ -264,9 +295,11 @@ def add_losses(sums, z, targets, labels, at, outputs, samples, wanted):
 
 
 @part
-def add_line(out, a, b, t, ends, mixed, networks, values, table, narrow, x, ones, targets, labels, activation, skip,
-             wanted):  # fmt: skip
+def add_line(out, a, b, t, degree, ends, mixed, networks, values, table, narrow, x, ones, targets, labels, activation,
+             skip, wanted):  # fmt: skip
     """Add sums of losses on the line from ``a`` to ``b`` to ``out`` ``(T, SUMS)`` at ``t`` ``(T,)``.
+
+    With a ``degree`` the path is a curve of rescalings of ``a``, and ``b`` the logarithms (see ``rescale``).
 
     ``narrow`` samples have their activations in ``values`` at once; as many such blocks as go into ``ends`` their first
     layer at the ends, and as many points as go into ``networks`` their weights.  ``mixed`` takes the activations of the
@@ -276,36 +309,42 @@ def add_line(out, a, b, t, ends, mixed, networks, values, table, narrow, x, ones
     hidden, nothing = count > 1, values[:0]
     kind = activation if hidden else LINEAR
     wide, group = ends.shape[0] * narrow, networks.shape[0]
+    scales = slice(table[0, BIASES], table[0, BIASES] + (units if degree != 0 else 0))  # what ``rescale`` leaves there
     for begin in range(0, x.shape[1], wide):
         end = min(begin + wide, x.shape[1])
         for at in range(begin, end, narrow):
             few, held = min(narrow, end - at), ends[(at - begin) // narrow]
             run_first(held[0], a, table, x, ones, at, few)
-            run_first(held[1], b, table, x, ones, at, few)
+            if degree == 0:
+                run_first(held[1], b, table, x, ones, at, few)
         for some in range(0, t.shape[0], group):
             points = range(some, min(some + group, t.shape[0]))
             if hidden:
                 for i in points:
-                    interpolate(networks[i - some], a, b, one - t[i], t[i], table[1, WEIGHTS])
+                    if degree == 0:
+                        interpolate(networks[i - some], a, b, one - t[i], t[i], table[1, WEIGHTS])
+                    else:
+                        rescale(networks[i - some], a, b, t[i], degree, table)
             for at in range(begin, end, narrow):
                 few, held = min(narrow, end - at), ends[(at - begin) // narrow]
                 for i in points:
-                    first, z = mixed[i % 2, :units], mixed[i % 2]
+                    first, z, network = mixed[i % 2, :units], mixed[i % 2], networks[i - some]
                     if i == some or not hidden:
-                        mix((first, held[0], held[1], one - t[i], t[i]), few, kind)
+                        mix((first, held[0], held[1], one - t[i], t[i], network[scales]), few, kind)
                     activate(first, nothing, units, few, kind)
                     if hidden:
                         z, then = values[outputs[TO] :], min(i + 1, points.stop - 1)
                         ahead = mixed[then % 2, : units if then > i else 0]
-                        layers(values, nothing, networks[i - some], table, SECOND, count, first, FIRST, x, ones, at,
-                               activation, skip, few, (ahead, held[0], held[1], one - t[then], t[then]))  # fmt: skip
+                        factors = networks[then - some, scales]
+                        layers(values, nothing, network, table, SECOND, count, first, FIRST, x, ones, at, activation,
+                               skip, few, (ahead, held[0], held[1], one - t[then], t[then], factors))  # fmt: skip
                     add_losses(out[i], z, targets, labels, at, outputs[OUTPUTS], few, wanted)
 
 
 @kernel
-def path_sums(start, stop, parts, out, numbers, places, t, size, table, rows, narrow, blocks, group, x, ones, targets,
-              labels, activation, skip, wanted):  # fmt: skip
-    """Add sums of losses on straight lines to ``out`` ``(P, T, SUMS)`` at ``t`` ``(P, T)``; ``gather`` finds the ends.
+def path_sums(start, stop, parts, out, numbers, places, t, degree, size, table, rows, narrow, blocks, group, x, ones,
+              targets, labels, activation, skip, wanted):  # fmt: skip
+    """Add sums of losses on paths to ``out`` ``(P, T, SUMS)`` at ``t`` ``(P, T)``; ``gather`` finds the ends.
 
     Entry ``parts * p + i`` of the batch is the ``i``-th part of the points of pair ``p``; see ``add_line``.
     """
@@ -319,8 +358,8 @@ def path_sums(start, stop, parts, out, numbers, places, t, size, table, rows, na
         of = slice(part * points // parts, (part + 1) * points // parts)
         gather(a, numbers, places[0], table, p, FIRST)
         gather(b, numbers, places[1], table, p, FIRST)
-        add_line(out[p, of], a, b, t[p, of], held, mixed, networks[:group], values, table, narrow, x, ones, targets,
-                 labels, activation, skip, wanted)  # fmt: skip
+        add_line(out[p, of], a, b, t[p, of], degree, held, mixed, networks[:group], values, table, narrow, x, ones,
+                 targets, labels, activation, skip, wanted)  # fmt: skip
 
 
 @part
