@@ -16,6 +16,7 @@ def start() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # which fills memory that is made with NaN
     _index_by_arrays()
     _prepare_the_language_once()
+    _round_to_nearest()
     _watch_memory()
 
 
@@ -51,6 +52,23 @@ def _prepare_the_language_once() -> None:
         return function.rewrite()(*args, **kwargs)
 
     interpreter.InterpretedFunction.__call__ = call
+
+
+def _round_to_nearest() -> None:
+    """Triton's interpreter cuts float32 off where bfloat16 ends; GPUs and PyTorch round."""
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder as Builder
+    from triton.runtime.interpreter import TensorHandle
+
+    cast = Builder.cast_impl
+
+    def rounded(self, source, kind):
+        if (source.dtype.scalar, kind.scalar) != (tl.float32, tl.bfloat16):
+            return cast(self, source, kind)
+        bits = torch.from_numpy(np.ascontiguousarray(source.data)).bfloat16().view(torch.int16)
+        return TensorHandle(bits.numpy().view(np.uint16).reshape(source.data.shape), kind.scalar)
+
+    Builder.cast_impl = rounded
 
 
 _known: dict[int, int] = {}  # where tensors begin and, behind their last numbers, end

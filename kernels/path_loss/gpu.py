@@ -89,12 +89,28 @@ def curve_slopes(weights, biases, x, y, upstream, *, precision, **options) -> li
     return gpu_slopes.curve_slopes(_curve(weights, biases, x, y, precision=precision, **options), upstream)
 
 
+def rescaling_loss(weights, logs, x, y, t, *, biases, precision, **options):
+    """Losses ``(P, T)`` on curves of rescalings at ``t`` ``(T,)`` or ``(P, T)``, one tensor a name in ``losses``."""
+    t = t.expand(weights[0].shape[0], -1)
+
+    def evaluate(*tensors, **options):
+        return _values(_rescaling, tensors, precision=precision, **options)
+
+    slopes = functools.partial(curve_slopes, precision=precision)
+    return autograd.rescaling_loss(evaluate, slopes, weights, logs, x, y, t, biases=biases, **options)
+
+
 def _line(t, weights_a, weights_b, biases_a, biases_b, x, y, **options) -> Task:
     return _task_of((weights_a, biases_a, weights_b, biases_b), x, y, aligned(t), **options)
 
 
 def _curve(weights, biases, x, y, **options) -> Task:
     return _task_of((weights, biases, None, None), x, y, None, **options)
+
+
+def _rescaling(t, weights, logs, biases, x, y, **options) -> Task:
+    logs = [aligned(log) for log in logs]
+    return _task_of((weights, biases, None, None), x, y, aligned(t), logs=logs, **options)
 
 
 def _task_of(layers, x, y, t, *, whole: bool = False, **options) -> Task:

@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
-from .gpu_network import add_bias, labels_of, mixed, ones_of, place, rows, size, wanted_of, weights
+from .gpu_network import add_bias, between, labels_of, ones_of, place, rows, size, wanted_of, weights
 
 
 @triton.jit
 def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: tl.constexpr, BK: tl.constexpr,
-                  BN: tl.constexpr, ACTIVATION: tl.constexpr, LINE: tl.constexpr, BIASED: tl.constexpr,
+                  BN: tl.constexpr, ACTIVATION: tl.constexpr, CURVE: tl.constexpr, BIASED: tl.constexpr,
                   ENDS: tl.constexpr, SKIP: tl.constexpr, MASKED: tl.constexpr, KEEP: tl.constexpr,
                   PRECISION: tl.constexpr, DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """What goes into the last layer, ``(BN, H)``, and what a skip would add to its outputs.
@@ -34,13 +34,13 @@ def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: 
     rk = tl.arange(0, BK)
     tile = rn[:, None] * H + rh[None, :]
     if ENDS:
-        z = mixed(a, b, tile, rn[:, None] < left, t, True, True, ACC)
+        z = between(table_ptr, a, b, tile, rn[:, None] < left, of, rh, width, t, CURVE, True, DT, ACC)
     else:
         z = tl.zeros((BN, H), ACC)
         for k in tl.range(0, inputs, BK, num_stages=1):
-            w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, LINE, MASKED, DT, ACC)
+            w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, CURVE, MASKED, DT, ACC)
             z = product_add(rows(x, rn, left, k + rk, inputs, MASKED), tl.trans(w), z, PRECISION)
-        z = add_bias(z, table_ptr, 0, of, width, rh, ones, t, BIASED, LINE, DT, ACC)
+        z = add_bias(z, table_ptr, 0, of, width, rh, ones, t, BIASED, CURVE, DT, ACC)
     if KEEP:
         tl.store(kept + tile, z)
     h = activate(z, ACTIVATION)
@@ -57,9 +57,9 @@ def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: 
         if not MASKED:
             into = H
             out = H
-        w = weights(table_ptr, layer, of, into, out, rh, rh, t, LINE, MASKED, DT, ACC)
+        w = weights(table_ptr, layer, of, into, out, rh, rh, t, CURVE, MASKED, DT, ACC)
         z = product_add(h, tl.trans(w), tl.zeros((BN, H), ACC), PRECISION)
-        z = add_bias(z, table_ptr, layer, of, out, rh, ones, t, BIASED, LINE, DT, ACC)
+        z = add_bias(z, table_ptr, layer, of, out, rh, ones, t, BIASED, CURVE, DT, ACC)
         if SKIP:
             z = tl.where((layer % 2 == 1) & (before == out), z + skip * source.to(ACC), z)
             source = tl.where(layer % 2 == 0, h, source)
@@ -99,7 +99,7 @@ def layers_kernel(
     y_ptr,  # (N, C), or (N,) int64 labels
     t_ptr,  # (T,) or (P, T)
     skip_ptr,  # (1,) float64
-    ends_ptr,  # (pairs, 2, N, H): the first pre-activation at both ends, read if ENDS
+    ends_ptr,  # (pairs, ends, N, H): the first pre-activation at the ends, read if ENDS
     sums_ptr,  # (…, shares, items): of SQUARED errors, CROSS entropies, wrong classes (ERROR), those that are kept
     item_first,
     items,
@@ -114,7 +114,7 @@ def layers_kernel(
     BK: tl.constexpr,
     BN: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     BIASED: tl.constexpr,
     ENDS: tl.constexpr,
     SINGLE: tl.constexpr,
@@ -132,7 +132,7 @@ def layers_kernel(
     DT: tl.constexpr = x_ptr.dtype.element_ty
     item = item_first + tl.program_id(0).to(tl.int64)
     share = tl.program_id(1).to(tl.int64)
-    pair, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
+    pair, of, t = place(item, points, t_ptr, t_stride, CURVE, ACC)
     skip = tl.load(skip_ptr).to(ACC)
     inputs = size(table_ptr, 0, 4)
     classes = size(table_ptr, layers - 1, 5)
@@ -151,10 +151,11 @@ def layers_kernel(
         h = tl.zeros((BN, H), DT)
         source = tl.zeros((BN, H), DT)
         if not SINGLE:
-            a = ends_ptr + ((pair - pair_first) * 2 * samples + start) * H if ENDS else ends_ptr
+            ends: tl.constexpr = 2 if CURVE == "line" else 1
+            a = ends_ptr + ((pair - pair_first) * ends * samples + start) * H if ENDS else ends_ptr
             b = a + samples.to(tl.int64) * H if ENDS else ends_ptr
             h, source = hidden_layers(
-                table_ptr, x, a, b, x_ptr, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED, ENDS,
+                table_ptr, x, a, b, x_ptr, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, CURVE, BIASED, ENDS,
                 SKIP, MASKED, False, PRECISION, DT, ACC,
             )  # fmt: skip
         label = labels_of(y_ptr, start, rn, left, LABELS)
@@ -165,13 +166,13 @@ def layers_kernel(
                 f = tl.zeros((BN, CP), ACC)
                 for k in tl.range(0, inputs, BK, num_stages=1):
                     a = rows(x, rn, left, k + rk, inputs, True)
-                    v = weights(table_ptr, 0, of, inputs, classes, column, k + rk, t, LINE, True, DT, ACC)
+                    v = weights(table_ptr, 0, of, inputs, classes, column, k + rk, t, CURVE, True, DT, ACC)
                     f = product_add(a, tl.trans(v), f, PRECISION)
             else:
                 into = size(table_ptr, layers - 1, 4)
-                v = weights(table_ptr, layers - 1, of, into, classes, column, rh, t, LINE, True, DT, ACC)
+                v = weights(table_ptr, layers - 1, of, into, classes, column, rh, t, CURVE, True, DT, ACC)
                 f = product_add(h, tl.trans(v), tl.zeros((BN, CP), ACC), PRECISION)
-            f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, LINE, DT, ACC)
+            f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, CURVE, DT, ACC)
             if SKIP_LAST:
                 f += skip * source.to(ACC)
             wanted = zero[:, None]

@@ -52,10 +52,10 @@ def _add_bias_slopes(slopes_ptr, layer, local, out, row, dz, ones, DT: tl.conste
 
 
 @triton.jit
-def _back(table_ptr, layer, of, into, out, row, column, dz, t, LINE: tl.constexpr, PRECISION: tl.constexpr,
+def _back(table_ptr, layer, of, into, out, row, column, dz, t, CURVE: tl.constexpr, PRECISION: tl.constexpr,
           DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
     """Gradients by what goes into a layer, from those by what comes out of it."""
-    w = weights(table_ptr, layer, of, into, out, row, column, t, LINE, True, DT, ACC)
+    w = weights(table_ptr, layer, of, into, out, row, column, t, CURVE, True, DT, ACC)
     return chained_add(dz.to(DT), w, tl.zeros((dz.shape[0], column.shape[0]), ACC), PRECISION)
 
 
@@ -82,7 +82,7 @@ def slopes_kernel(
     BK: tl.constexpr,
     BN: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     BIASED: tl.constexpr,
     SKIP: tl.constexpr,
     SKIP_LAST: tl.constexpr,
@@ -109,7 +109,7 @@ def slopes_kernel(
     for work in tl.range(tl.program_id(0), items_here, tl.num_programs(0), num_stages=1):
         local = work + tl.zeros((), tl.int64)
         item = item_first + local
-        _, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
+        _, of, t = place(item, points, t_ptr, t_stride, CURVE, ACC)
         squared = tl.load(factors_ptr + item)
         crossed = tl.load(factors_ptr + items + item)
         for block in tl.range(0, tl.cdiv(samples, BN), num_stages=1, disable_licm=True):
@@ -118,13 +118,13 @@ def slopes_kernel(
             x = x_ptr + start * inputs
             ones = ones_of(ones_ptr, start, rn, left, ACC)
             a, source = hidden_layers(
-                table_ptr, x, x_ptr, x_ptr, kept, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, LINE, BIASED,
+                table_ptr, x, x_ptr, x_ptr, kept, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, CURVE, BIASED,
                 False, SKIP, MASKED, True, PRECISION, DT, ACC,
             )  # fmt: skip
             into = size(table_ptr, last, 4)
-            w = weights(table_ptr, last, of, into, classes, rc, rh, t, LINE, True, DT, ACC)
+            w = weights(table_ptr, last, of, into, classes, rc, rh, t, CURVE, True, DT, ACC)
             f = chained_add(a, tl.trans(w), tl.zeros((BN, CP), ACC), PRECISION)
-            f = add_bias(f, table_ptr, last, of, classes, rc, ones, t, BIASED, LINE, DT, ACC)
+            f = add_bias(f, table_ptr, last, of, classes, rc, ones, t, BIASED, CURVE, DT, ACC)
             if SKIP_LAST:
                 f += skip * source.to(ACC)
             label = labels_of(y_ptr, start, rn, left, LABELS)
@@ -135,7 +135,7 @@ def slopes_kernel(
             _add_slopes(slopes_ptr, last, local, into, classes, rc, rh, df, a, BIASED, PRECISION, DT)
             if BIASED:
                 _add_bias_slopes(slopes_ptr, last, local, classes, rc, df, ones, DT)
-            da = _back(table_ptr, last, of, into, classes, rc, rh, df, t, LINE, PRECISION, DT, ACC)
+            da = _back(table_ptr, last, of, into, classes, rc, rh, df, t, CURVE, PRECISION, DT, ACC)
             skipped = tl.zeros((BN, H), ACC)  # gradient by a source, that takes the way around the layer before
             if SKIP_LAST:
                 skipped = skip * df
@@ -151,7 +151,7 @@ def slopes_kernel(
                 _add_slopes(slopes_ptr, layer, local, into, out, rh, rh, dz, before, BIASED, PRECISION, DT)
                 if BIASED:
                     _add_bias_slopes(slopes_ptr, layer, local, out, rh, dz, ones, DT)
-                da = _back(table_ptr, layer, of, into, out, rh, rh, dz, t, LINE, PRECISION, DT, ACC)
+                da = _back(table_ptr, layer, of, into, out, rh, rh, dz, t, CURVE, PRECISION, DT, ACC)
                 if SKIP:
                     odd = layer % 2 == 1
                     da = tl.where(odd, da, da + skipped)

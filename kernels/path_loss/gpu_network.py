@@ -10,18 +10,19 @@ import triton
 import triton.language as tl
 
 # What the table says of a layer: addresses of its weights and biases at both ends (or all points, and 0), inputs,
-# outputs, and where `gpu_tiled` keeps its interpolated weights.
+# outputs, and where `gpu_tiled` keeps its interpolated weights.  On curves of rescalings the other end's are addresses
+# of the logarithms of what inputs and outputs are multiplied with, 0 where nothing is.
 FIELDS = tl.constexpr(7)
 
 
 @triton.jit
-def place(item, points, t_ptr, t_stride, LINE: tl.constexpr, ACC: tl.constexpr):
-    """An item's pair, what its weights are stored by, and its point of a line."""
+def place(item, points, t_ptr, t_stride, CURVE: tl.constexpr, ACC: tl.constexpr):
+    """An item's pair, what its weights are stored by, and its point of a ``CURVE``: a line, rescaling, or points."""
     pair = item // points
-    if LINE:
-        return pair, pair, tl.load(t_ptr + pair * t_stride + item % points).to(ACC)
-    else:
+    if CURVE == "points":
         return pair, item, tl.zeros((), ACC)
+    else:
+        return pair, pair, tl.load(t_ptr + pair * t_stride + item % points).to(ACC)
 
 
 @triton.jit
@@ -51,24 +52,51 @@ def pointer(table, layer, field, DT: tl.constexpr):
 
 
 @triton.jit
-def add_bias(z, table, layer, of, out, column, ones, t, BIASED: tl.constexpr, LINE: tl.constexpr, DT: tl.constexpr,
-             ACC: tl.constexpr):  # fmt: skip
-    """``z`` and a layer's biases at ``column``, as many times as ``ones`` says."""
-    if BIASED:
-        a, b = pointer(table, layer, 2, DT) + of * out, pointer(table, layer, 3, DT) + of * out
-        z += ones * mixed(a, b, column, column < out, t, LINE, True, ACC)[None, :]
+def factors(table, layer, field, of, unit, units, t, DT: tl.constexpr, ACC: tl.constexpr):
+    """What a layer's inputs (field 1) or outputs (3) are multiplied with at a point of a curve of rescalings."""
+    at = pointer(table, layer, field, DT) + of * units
+    count = tl.where(tl.load(table + layer * FIELDS + field) != 0, units, 0)
+    return tl.exp(t * tl.load(at + unit, unit < count, other=0.0).to(ACC))
+
+
+@triton.jit
+def between(table, a, b, offset, mask, of, column, units, t, CURVE: tl.constexpr, MASKED: tl.constexpr,
+            DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
+    """First pre-activations ``column`` at a point, from those at ``a`` and ``b``, or of a rescaling at ``a`` alone."""
+    z = mixed(a, b, offset, mask, t, CURVE == "line", MASKED, ACC)
+    if CURVE == "rescaling":
+        factor = factors(table, 0, 3, of, column, units, t, DT, ACC)
+        # all of its sums are multiplied: NaN is what infinite weights of both signs make of them
+        z *= tl.where(factor < float("inf"), factor, float("nan"))[None, :]
     return z
 
 
 @triton.jit
-def weights(table, layer, of, into, out, row, column, t, LINE: tl.constexpr, MASKED: tl.constexpr, DT: tl.constexpr,
+def add_bias(z, table, layer, of, out, column, ones, t, BIASED: tl.constexpr, CURVE: tl.constexpr, DT: tl.constexpr,
+             ACC: tl.constexpr):  # fmt: skip
+    """``z`` and a layer's biases at ``column``, as many times as ``ones`` says."""
+    if BIASED:
+        a, b = pointer(table, layer, 2, DT) + of * out, pointer(table, layer, 3, DT) + of * out
+        bias = mixed(a, b, column, column < out, t, CURVE == "line", True, ACC)
+        if CURVE == "rescaling":
+            bias *= factors(table, layer, 3, of, column, out, t, DT, ACC)
+        z += ones * bias[None, :]
+    return z
+
+
+@triton.jit
+def weights(table, layer, of, into, out, row, column, t, CURVE: tl.constexpr, MASKED: tl.constexpr, DT: tl.constexpr,
             ACC: tl.constexpr):  # fmt: skip
     """Tile of a layer's weights: outputs ``row`` by inputs ``column``."""
     start = of * out * into
     a, b = pointer(table, layer, 0, DT) + start, pointer(table, layer, 1, DT) + start
     offset = row[:, None] * into + column[None, :]
     mask = (row[:, None] < out) & (column[None, :] < into)
-    return mixed(a, b, offset, mask, t, LINE, MASKED, ACC).to(DT)
+    w = mixed(a, b, offset, mask, t, CURVE == "line", MASKED, ACC)
+    if CURVE == "rescaling":
+        w *= factors(table, layer, 3, of, row, out, t, DT, ACC)[:, None]
+        w *= factors(table, layer, 1, of, column, into, t, DT, ACC)[None, :]
+    return w.to(DT)
 
 
 @triton.jit

@@ -21,6 +21,7 @@ from ..spec import Launch
 from ..target import Gpu
 from .gpu_layers import layers_kernel
 from .gpu_tiled import ends_kernel, mix_kernel, tiled_kernel
+from .reference import DEGREE
 
 PRODUCTS = {"3xtf32": "tf32x3", "ieee": "ieee", "tf32": "tf32"}  # what Triton calls our precisions
 SUMS = {"mse": "SQUARED", "sse": "SQUARED", "cross_entropy": "CROSS", "error_rate": "ERROR"}  # what kernels keep
@@ -79,8 +80,8 @@ def constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
 class Task:
     """Losses to evaluate; tensors are as kernels take them (``spec.aligned``).
 
-    ``weights_b`` and ``biases_b`` are the other ends of ``P`` straight lines; without them ``weights`` are those of all
-    points, ``(P, T, d_{i+1}, d_i)``.
+    ``weights_b`` and ``biases_b`` are the other ends of ``P`` straight lines, ``logs`` say where curves of rescalings
+    lead; without either ``weights`` are those of all points, ``(P, T, d_{i+1}, d_i)``.
     """
 
     weights: Sequence[Tensor]
@@ -97,6 +98,7 @@ class Task:
     gpu: Gpu
     rows_of: int | None = None  # samples, where ``x`` and ``y`` are rows of their triangular factor,
     ones: Tensor | None = None  # (N,) and this is its column for the ones, which biases are multiplied with
+    logs: Sequence[Tensor] | None = None  # of each hidden unit's factor at t = 1, (P, d_{i+1})
 
     @cached_property
     def widths(self) -> list[int]:
@@ -109,9 +111,14 @@ class Task:
         return self.rows_of or self.x.shape[0]
 
     @property
-    def line(self) -> bool:
-        """Are weights interpolated?"""
-        return self.weights_b is not None
+    def curve(self) -> str:
+        """What a point's weights are made of: ``"line"``, ``"rescaling"``, or ``"points"`` for nothing but them."""
+        return "line" if self.weights_b is not None else "points" if self.logs is None else "rescaling"
+
+    @property
+    def ends(self) -> int:
+        """Networks that a curve is made of."""
+        return 2 if self.curve == "line" else 1
 
     @property
     def pairs(self) -> int:
@@ -121,7 +128,7 @@ class Task:
     @property
     def points(self) -> int:
         """``T``."""
-        return self.t.shape[-1] if self.line else self.weights[0].shape[1]
+        return self.weights[0].shape[1] if self.t is None else self.t.shape[-1]
 
     @property
     def single(self) -> bool:
@@ -200,14 +207,14 @@ class Task:
 
     @property
     def keeps_ends(self) -> bool:
-        """Is a line's first layer computed at its two ends, kept, and interpolated?
+        """Is the first layer computed at a curve's ends, kept, and interpolated or multiplied?
 
         Reading both ends costs two numbers an activation, computing it ``2 d_0`` operations: by the data sheet of an
         H100 (L2 about 5 TB/s) even at 100 inputs in three passes or float64, at 400 in TF32 or bfloat16.
         """
         many = 512 if self.arithmetic in ("tf32", "half") else 128
         fits = not self.single and self._end <= SCRATCH // 3
-        return self.line and fits and self.points >= 8 and self.widths[0] >= many
+        return self.t is not None and fits and self.points >= 8 and self.widths[0] >= many
 
     @property
     def part(self) -> int:
@@ -216,8 +223,8 @@ class Task:
 
     @property
     def _end(self) -> int:
-        """Bytes of the first pre-activations of a pair at both ends."""
-        return 2 * self.x.shape[0] * self.width * self.sum_dtype.itemsize
+        """Bytes of the first pre-activations of a pair at the ends."""
+        return self.ends * self.x.shape[0] * self.width * self.sum_dtype.itemsize
 
     @cached_property
     def mixed(self) -> list[tuple[int, int]]:
@@ -232,13 +239,19 @@ class Task:
         return [0, *accumulate(copies * rows * columns for rows, columns in self.mixed)]
 
     @cached_property
+    def _powers(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """For each layer the logarithms of what its inputs and its outputs are multiplied with at ``t = 1``."""
+        return [None, *(-DEGREE[self.activation] * log for log in self.logs)], [*self.logs, None]
+
+    @cached_property
     def table(self) -> Tensor:
         """What kernels know of the layers, ``(layers, FIELDS)``."""
 
         def addresses(layers):
-            return [0] * len(self.weights) if layers is None else [layer.data_ptr() for layer in layers]
+            return [0 if layer is None else layer.data_ptr() for layer in layers or [None] * len(self.weights)]
 
-        ends = map(addresses, (self.weights, self.weights_b, self.biases, self.biases_b))
+        others = (self.weights_b, self.biases_b) if self.logs is None else self._powers
+        ends = map(addresses, (self.weights, others[0], self.biases, others[1]))
         fields = zip(*ends, self.widths[:-1], self.widths[1:], self.starts[:-1], strict=True)
         return constant(tuple(field for layer in fields for field in layer), torch.int64, self.x.device)
 
@@ -254,7 +267,7 @@ class Task:
             "skip_ptr": constant((float(self.skip),), torch.float64, self.x.device),
             "items": self.pairs * self.points,
             "points": self.points,
-            "t_stride": self.points if self.line and self.t.dim() == 2 else 0,
+            "t_stride": self.points if self.t is not None and self.t.dim() == 2 else 0,
             "samples": self.x.shape[0],
             "layers": len(self.weights),
         }
@@ -266,7 +279,7 @@ class Task:
             "CP": self.classes,
             "BK": self.plan.inputs,
             "ACTIVATION": self.activation,
-            "LINE": self.line,
+            "CURVE": self.curve,
             "BIASED": self.biases is not None,
             "SKIP": self.skip != 0,
             "LABELS": not self.y.is_floating_point(),
@@ -298,7 +311,7 @@ class Task:
             yield from launches(arguments | {"ends_ptr": None, "pair_first": 0}, constants, 0, self.pairs)
             return
         together = min(self.pairs, self.part // self._end)
-        ends = self.scratch(together, 2, self.x.shape[0], self.width, dtype=self.sum_dtype)
+        ends = self.scratch(together, self.ends, self.x.shape[0], self.width, dtype=self.sum_dtype)
         for first in range(0, self.pairs, together):
             count = min(together, self.pairs - first)
             arguments |= {"ends_ptr": ends, "pair_first": first}
@@ -350,25 +363,17 @@ class Task:
 
     def _mix(self, arguments, layer: int) -> Launch:
         """Interpolate the weights of a layer at the items that ``arguments`` name."""
-        into, out = self.widths[layer : layer + 2]
         rows, columns = self.mixed[layer]
         tile = self.classes if layer == len(self.weights) - 1 else self.plan.outputs
-        names = ("t_ptr", "mixed_ptr", "item_first", "points", "t_stride", "item_size")
+        names = ("table_ptr", "t_ptr", "mixed_ptr", "item_first", "points", "t_stride", "item_size")
         return Launch(
             mix_kernel,
             (rows // tile, columns // self.plan.inputs, arguments["items_here"]),
-            {
-                "a_ptr": self.weights[layer],
-                "b_ptr": self.weights_b[layer] if self.line else None,
-                **{name: arguments[name] for name in names},
-                "into": into,
-                "out": out,
-                "start": self.starts[layer],
-            },
+            {**{name: arguments[name] for name in names}, "layer": layer},
             {
                 "BK": self.plan.inputs,
                 "BO": tile,
-                "LINE": self.line,
+                "CURVE": self.curve,
                 "THREE": self.arithmetic == "tf32x3",
                 "ACC": TL[self.sum_dtype],
             },
@@ -376,18 +381,19 @@ class Task:
         )
 
     def _ends(self, arguments, count: int) -> Launch:
-        """The first layer of the pairs that ``arguments`` name, at both ends."""
+        """The first layer of the pairs that ``arguments`` name, at the ends of their curves."""
         tiles = TILES[self.arithmetic]
         columns = min(self.width, tiles.outputs)
         names = ("table_ptr", "x_ptr", "ones_ptr", "ends_ptr", "pair_first", "samples")
         return Launch(
             ends_kernel,
-            (2 * count, triton.cdiv(self.x.shape[0], tiles.samples), self.width // columns),
+            (self.ends * count, triton.cdiv(self.x.shape[0], tiles.samples), self.width // columns),
             {**{name: arguments[name] for name in names}, "width": self.width},
             {
                 "BK": tiles.inputs,
                 "BO": columns,
                 "BN": tiles.samples,
+                "ENDS": self.ends,
                 "BIASED": self.biases is not None,
                 "PRECISION": self.product,
                 "ACC": TL[self.sum_dtype],

@@ -3,7 +3,7 @@
 ``mix_kernel`` interpolates the weights of some items beforehand, padded to whole tiles, and for three-pass float32
 splits them into what TF32 holds and the rest.  ``tiled_kernel`` keeps the activations of its block of samples in two
 buffers ``(BN, width)`` of its own, which stay in L2: as many programs as there are buffers take the work in turns.
-``ends_kernel`` computes first pre-activations at both ends of a line, for all points, where inputs are many.
+``ends_kernel`` computes first pre-activations at the ends of a curve, for all points, where inputs are many.
 
 Code size depends neither on width nor on depth.  ``BO`` outputs of a tile; other sizes as in ``gpu_layers``.
 """
@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
 from .gpu_layers import store_sums
-from .gpu_network import FIELDS, add_bias, labels_of, mixed, ones_of, place, pointer, rows, size, wanted_of
+from .gpu_network import FIELDS, add_bias, between, labels_of, ones_of, place, pointer, rows, size, wanted_of, weights
 
 
 @triton.jit
@@ -25,43 +25,32 @@ def _split(x):
     return high, x - high
 
 
-@triton.jit(do_not_specialize=["item_first", "points", "t_stride", "into", "out", "item_size", "start"])
+@triton.jit(do_not_specialize=["layer", "item_first", "points", "t_stride", "item_size"])
 def mix_kernel(
-    a_ptr,  # (P, out, into), or (P T, out, into)
-    b_ptr,
+    table_ptr,  # (layers, FIELDS) int64
     t_ptr,
-    mixed_ptr,  # (items, item_size): of a layer, from `start` on, (out padded, into padded), THREE: twice
+    mixed_ptr,  # (items, item_size): of a layer, from where the table says, (out padded, into padded), THREE: twice
+    layer,
     item_first,
     points,
     t_stride,
-    into,
-    out,
     item_size,
-    start,
     BK: tl.constexpr,
     BO: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     THREE: tl.constexpr,
     ACC: tl.constexpr,
 ):
     """Weights of a layer at items ``item_first`` …: one program a tile."""
+    DT: tl.constexpr = mixed_ptr.dtype.element_ty
     local = tl.program_id(2).to(tl.int64)
-    item = item_first + local
     row = tl.program_id(0) * BO + tl.arange(0, BO)
     column = tl.program_id(1) * BK + tl.arange(0, BK)
-    _, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
-    skipped = of * out * into
-    mask = (row[:, None] < out) & (column[None, :] < into)
-    w = mixed(
-        a_ptr + skipped,
-        b_ptr + skipped if LINE else b_ptr,
-        row[:, None] * into + column[None, :],
-        mask,
-        t,
-        LINE,
-        True,
-        ACC,
-    )
+    _, of, t = place(item_first + local, points, t_ptr, t_stride, CURVE, ACC)
+    into = size(table_ptr, layer, 4)
+    out = size(table_ptr, layer, 5)
+    w = weights(table_ptr, layer, of, into, out, row, column, t, CURVE, True, DT, ACC)
+    start = tl.load(table_ptr + layer * FIELDS + 6)
     padded = tl.num_programs(1) * BK
     at = mixed_ptr + local * item_size + start + row[:, None] * padded + column[None, :]
     if THREE:
@@ -69,7 +58,7 @@ def mix_kernel(
         tl.store(at, high)
         tl.store(at + tl.num_programs(0) * BO * padded, low)
     else:
-        tl.store(at, w.to(mixed_ptr.dtype.element_ty))
+        tl.store(at, w)
 
 
 @triton.jit
@@ -117,7 +106,7 @@ def tiled_kernel(
     y_ptr,  # (N, C), or (N,) int64 labels
     t_ptr,  # (T,) or (P, T)
     skip_ptr,  # (1,) float64
-    ends_ptr,  # (pairs, 2, N, width): the first pre-activation at both ends, read if ENDS
+    ends_ptr,  # (pairs, ends, N, width): the first pre-activation at the ends, read if ENDS
     mixed_ptr,  # (items_here, item_size), as mix_kernel leaves it
     buffer_ptr,  # (programs, 2, BN, width)
     sums_ptr,  # (…, shares, items)
@@ -138,7 +127,7 @@ def tiled_kernel(
     BO: tl.constexpr,
     BN: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     BIASED: tl.constexpr,
     ENDS: tl.constexpr,
     SINGLE: tl.constexpr,
@@ -165,7 +154,7 @@ def tiled_kernel(
         local = (work // shares).to(tl.int64)
         share = (work % shares).to(tl.int64)
         item = item_first + local
-        pair, of, t = place(item, points, t_ptr, t_stride, LINE, ACC)
+        pair, of, t = place(item, points, t_ptr, t_stride, CURVE, ACC)
         w_ptr = mixed_ptr + local * item_size
         zero = tl.zeros((BN,), ACC)
         sums = (zero, zero, zero)
@@ -181,14 +170,16 @@ def tiled_kernel(
                 for j in tl.range(0, out, BO, num_stages=1):
                     column = j + ro
                     if ENDS:
-                        a = ends_ptr + ((pair - pair_first) * 2 * samples + start) * width
+                        ends: tl.constexpr = 2 if CURVE == "line" else 1
+                        a = ends_ptr + ((pair - pair_first) * ends * samples + start) * width
+                        b = a + samples.to(tl.int64) * width
                         at = here[:, None] * width + column[None, :]
-                        z = mixed(a, a + samples.to(tl.int64) * width, at, True, t, True, False, ACC)
+                        z = between(table_ptr, a, b, at, True, of, column, out, t, CURVE, False, DT, ACC)
                     else:
                         z = _tile(
                             x, inputs, here, w_ptr, column, inputs, out, BN, BK, BO, MASKED, THREE, PRECISION, ACC
                         )
-                        z = add_bias(z, table_ptr, 0, of, out, column, ones, t, BIASED, LINE, DT, ACC)
+                        z = add_bias(z, table_ptr, 0, of, out, column, ones, t, BIASED, CURVE, DT, ACC)
                     h = tl.where(column[None, :] < out, activate(z, ACTIVATION), 0.0)
                     tl.store(buffer + rn[:, None] * width + column[None, :], h.to(DT))
                 tl.debug_barrier()
@@ -202,7 +193,7 @@ def tiled_kernel(
                     column = j + ro
                     w = w_ptr + tl.load(table_ptr + layer * FIELDS + 6)
                     z = _tile(source, width, rn, w, column, into, out, BN, BK, BO, False, THREE, PRECISION, ACC)
-                    z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, LINE, DT, ACC)
+                    z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, CURVE, DT, ACC)
                     at = rn[:, None] * width + column[None, :]
                     if SKIP and skipped:
                         z += skip * _skipped(x, inputs, rn, left, target, at, layer, column).to(ACC)
@@ -222,7 +213,7 @@ def tiled_kernel(
                     f = _tile(x, inputs, here, w, column, into, classes, BN, BK, CP, MASKED, THREE, PRECISION, ACC)
                 else:
                     f = _tile(source, width, rn, w, column, into, classes, BN, BK, CP, False, THREE, PRECISION, ACC)
-                f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, LINE, DT, ACC)
+                f = add_bias(f, table_ptr, layers - 1, of, classes, column, ones, t, BIASED, CURVE, DT, ACC)
                 if SKIP and skipped:
                     at = rn[:, None] * width + column[None, :]
                     f += skip * _skipped(x, inputs, rn, left, before, at, layers - 1, column).to(ACC)
@@ -240,21 +231,22 @@ def ends_kernel(
     table_ptr,
     x_ptr,  # (N, d_0)
     ones_ptr,
-    ends_ptr,  # (pairs, 2, N, width)
+    ends_ptr,  # (pairs, ENDS, N, width)
     pair_first,
     samples,
     width,
     BK: tl.constexpr,
     BO: tl.constexpr,
     BN: tl.constexpr,
+    ENDS: tl.constexpr,
     BIASED: tl.constexpr,
     PRECISION: tl.constexpr,
     ACC: tl.constexpr,
 ):
-    """First pre-activations of pairs ``pair_first`` … at both ends of their lines; 0 in the padding."""
+    """First pre-activations of pairs ``pair_first`` … at the ends of their curves; 0 in the padding."""
     DT: tl.constexpr = x_ptr.dtype.element_ty
-    end = tl.program_id(0) % 2
-    local = (tl.program_id(0) // 2).to(tl.int64)
+    end = tl.program_id(0) % ENDS
+    local = (tl.program_id(0) // ENDS).to(tl.int64)
     inputs = size(table_ptr, 0, 4)
     out = size(table_ptr, 0, 5)
     rn = tl.arange(0, BN)
@@ -272,5 +264,5 @@ def ends_kernel(
         b_ptr = pointer(table_ptr, 0, 2 + end, DT) + (pair_first + local) * out
         ones = ones_of(ones_ptr, start, rn, left, ACC)
         z += ones * tl.load(b_ptr + column, column < out, other=0.0).to(ACC)[None, :]
-    at = ends_ptr + ((local * 2 + end) * samples + start) * width + rn[:, None] * width + column[None, :]
+    at = ends_ptr + ((local * ENDS + end) * samples + start) * width + rn[:, None] * width + column[None, :]
     tl.store(at, z, rn[:, None] < left)

@@ -56,7 +56,7 @@ def forward_kernel(
     BK: tl.constexpr,
     BO: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     BIASED: tl.constexpr,
     SKIP: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -65,7 +65,7 @@ def forward_kernel(
     """Pre-activations of a layer: one program a tile."""
     DT: tl.constexpr = x_ptr.dtype.element_ty
     local = tl.program_id(0).to(tl.int64)
-    _, of, t = place(item_first + local, points, t_ptr, t_stride, LINE, ACC)
+    _, of, t = place(item_first + local, points, t_ptr, t_stride, CURVE, ACC)
     row = tl.program_id(1) * BN + tl.arange(0, BN)
     column = tl.program_id(2) * BO + tl.arange(0, BO)
     first = first + tl.zeros((), tl.int64)
@@ -73,10 +73,10 @@ def forward_kernel(
     for k in tl.range(0, into, BK):
         rk = k + tl.arange(0, BK)
         a = _inputs(x_ptr, before_ptr, local, first, room, row, left, rk, into, ACTIVATION, DT)
-        w = weights(table_ptr, layer, of, into, out, column, rk, t, LINE, True, DT, ACC)
+        w = weights(table_ptr, layer, of, into, out, column, rk, t, CURVE, True, DT, ACC)
         z = product_add(a, tl.trans(w), z, PRECISION)
     ones = ones_of(ones_ptr, first, row, left, ACC)
-    z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, LINE, DT, ACC)
+    z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, CURVE, DT, ACC)
     if SKIP:
         source = _inputs(x_ptr, source_ptr, local, first, room, row, left, column, out, ACTIVATION, DT)
         z += tl.load(skip_ptr).to(ACC) * source.to(ACC)
@@ -191,20 +191,20 @@ def back_kernel(
     BO: tl.constexpr,
     DT: tl.constexpr,
     ACTIVATION: tl.constexpr,
-    LINE: tl.constexpr,
+    CURVE: tl.constexpr,
     PRECISION: tl.constexpr,
     ACC: tl.constexpr,
 ):
     """Gradients by the pre-activations of the layer before, in place of these."""
     local = tl.program_id(0).to(tl.int64)
-    _, of, t = place(item_first + local, points, t_ptr, t_stride, LINE, ACC)
+    _, of, t = place(item_first + local, points, t_ptr, t_stride, CURVE, ACC)
     row = tl.program_id(1) * BN + tl.arange(0, BN)
     column = tl.program_id(2) * BO + tl.arange(0, BO)
     da = tl.zeros((BN, BO), ACC)
     for k in tl.range(0, out, BK):
         rk = k + tl.arange(0, BK)
         dz = rows(dz_ptr + local * room * out, row, left, rk, out, True).to(DT)
-        w = weights(table_ptr, layer, of, into, out, rk, column, t, LINE, True, DT, ACC)
+        w = weights(table_ptr, layer, of, into, out, rk, column, t, CURVE, True, DT, ACC)
         da = product_add(dz, w, da, PRECISION)
     start = local * room * into
     if later_ptr is not None:

@@ -61,9 +61,10 @@ def drawn(seed):
         "bias": draw.random() < 0.7,
         "samples": draw.choice([1, 64, 71, 150]),
         "points": draw.choice([1, 3]),
-        "curve": draw.random() < 0.3,
+        "curve": draw.choice(["line", "line", "points", "rescaling"]),
         "dtype": draw.choice([F64, F64, F32]),
         "own_times": draw.random() < 0.3,
+        "homogeneous": draw.choice([*reference.DEGREE]),
     }
 
 
@@ -82,14 +83,19 @@ def assert_drawn(launched, case):
     widths, dtype, points = case["widths"], case["dtype"], case["points"]
     x, y = data(case["samples"], widths, case["labels"], dtype)
     options = {"activation": case["activation"], "skip": case["skip"], "losses": case["losses"]}
-    if case["curve"]:
+    if case["curve"] == "points":
         weights, biases = stack((2, points), widths, 0, dtype, case["bias"])
         assert_as_plain(launched, "curve_loss", (weights, x, y), biases=biases, **options)
-    else:
-        (wa, ba), (wb, bb) = (stack((2,), widths, seed, dtype, case["bias"]) for seed in (0, 1))
-        t = times(points, dtype)
-        t = torch.stack([t, t / 2]) if case["own_times"] else t
+        return
+    (wa, ba), (wb, bb) = (stack((2,), widths, seed, dtype, case["bias"]) for seed in (0, 1))
+    t = times(points, dtype)
+    t = torch.stack([t, t / 2]) if case["own_times"] else t
+    if case["curve"] == "line":
         assert_as_plain(launched, "path_loss", (wa, wb, x, y, t), biases_a=ba, biases_b=bb, **options)
+    else:
+        options["activation"] = case["homogeneous"]
+        _, logs = stack((2,), widths[:-1], 2, dtype)
+        assert_as_plain(launched, "rescaling_loss", (wa, logs, x, y, t), biases=ba, **options)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,8 @@ def test_each_kind_of_tile_equals_the_plain_loop(launched, widths, dtype, precis
     x, y = data(70, widths, dtype=dtype)
     options = {"activation": "leaky_relu", "skip": 0.5, "losses": ["sse", "cross_entropy"], "precision": precision}
     assert_as_plain(launched, "path_loss", (wa, wb, x, y, times(2, dtype)), biases_a=ba, biases_b=bb, **options)
+    _, logs = stack((1,), widths[:-1], 2, dtype)
+    assert_as_plain(launched, "rescaling_loss", (wa, logs, x, y, times(2, dtype)), biases=ba, **options)
 
 
 @pytest.mark.parametrize("widths", [[130, 7, 7, 3], [130, 70, 3]], ids=str)
@@ -123,6 +131,9 @@ def test_a_first_layer_of_many_inputs_is_shared_by_all_points(launched, widths):
     options = {"activation": "tanh", "skip": 0.0, "losses": ["cross_entropy"]}
     assert task(widths, 2, 8).keeps_ends and not task(widths, 2, 7).keeps_ends
     assert_as_plain(launched, "path_loss", (wa, wb, x, y, times(8)), biases_a=ba, biases_b=bb, **options)
+    _, logs = stack((2,), widths[:-1], 2)
+    options["activation"] = "relu_squared"
+    assert_as_plain(launched, "rescaling_loss", (wa, logs, x, y, times(8)), biases=ba, **options)
 
 
 KINDS = [  # of tasks that no variant of the ahead-of-time report is
