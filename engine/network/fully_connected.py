@@ -12,10 +12,8 @@ from torch import Tensor
 import kernels
 from engine.data import Shape
 from engine.types import Architecture, Split, Weights
-from kernels.path_loss.reference import ACTIVATION
+from kernels.path_loss.reference import ACTIVATION, DEGREE
 
-# σ(cz) = c^k σ(z) for every c > 0
-DEGREE = {"linear": 1, "relu": 1, "leaky_relu": 1, "relu_squared": 2}
 # the standard deviation of initial weights is gain / sqrt(fan in), so that activations keep their size
 GAIN = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2), "relu_squared": 0.8, "tanh": 5 / 3, "gelu": math.sqrt(2)}
 
@@ -111,6 +109,14 @@ class Network:
         """Losses ``(K, T)`` on straight lines from ``a`` to ``b`` at ``t`` ``(K, T)``, one tensor per name."""
         return kernels.path_loss(
             a.layers, b.layers, split.x, split.y, t, biases_a=a.biases, biases_b=b.biases, loss=names, **self._function
+        )
+
+    def rescaling_loss(
+        self, start: Weights, logs: tuple[Tensor, ...], split: Split, t: Tensor, names: tuple[str, ...]
+    ) -> tuple[Tensor, ...]:
+        """Losses ``(K, T)`` where units of ``start`` are rescaled by ``exp(t logs)``, one tensor per name."""
+        return kernels.rescaling_loss(
+            start.layers, logs, split.x, split.y, t, biases=start.biases, loss=names, **self._function
         )
 
     def curve_loss(self, points: Weights, split: Split, names: tuple[str, ...]) -> tuple[Tensor, ...]:

@@ -29,6 +29,13 @@ class Path(Curve):
         start = self.pairs.a.map(lambda p: p.unsqueeze(1).expand(-1, t.shape[1], *p.shape[1:]))
         return self.pairs.group.act(self.pairs.group.exp(self.direction, t), start)
 
+    def loss(self, split, t, names):
+        """Losses ``(K, T)`` at ``t`` ``(K, T)``, one tensor per name; of some groups without making the points."""
+        group = self.pairs.group
+        if hasattr(group, "curve_loss"):
+            return group.curve_loss(self.direction, self.pairs.a, split, t, names)
+        return super().loss(split, t, names)
+
     def derivatives(self, t):
         """``γ'`` and ``γ''`` at ``t`` ``(K, T)``, in closed form: ``γ' = ω·γ``, ``γ'' = ω·(ω·γ) + ω'·γ``."""
         group, points = self.pairs.group, self.points(t)

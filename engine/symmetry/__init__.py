@@ -13,6 +13,8 @@ and stacks of networks share their batch axes, so one call acts on all of them.
 ``log(g)``       the direction ``ξ`` of the curve ``exp(t ξ)`` from the identity to ``g``, a tuple of tensors that share
                  the batch axis, and for each entry None or the reason why there is none; None for a discrete group
 ``exp(xi, t)``   elements with batch ``(K, T)`` at ``t`` ``(K, T)``
+``curve_loss(xi, weights, split, t, names)``   losses ``(K, T)`` of ``exp(t ξ)·w``, one tensor per name, without making
+                 these points (optional: where a kernel can)
 ``velocity(xi, t)``   ``ω`` and ``ω'`` at ``t`` ``(K, T)``, in the Lie algebra, with ``γ' = ω·γ`` along the curve
 ``tangent(omega, weights)``   ``ω·w``; with ``basis(weights)`` of the algebra and ``flow(omega)``, elements ``exp(ω)``
 ``align(a, b)``  an element that brings ``b`` near ``a`` (optional: for those that alignments and detection use)

@@ -77,6 +77,10 @@ class Group:
         """``c^t``."""
         return tuple((t.unsqueeze(-1) * x.unsqueeze(-2)).exp() for x in xi)
 
+    def curve_loss(self, xi, weights: Weights, split, t, names):
+        """Losses ``(K, T)`` of ``exp(t ξ)·w`` at ``t`` ``(K, T)``, one tensor per name."""
+        return self.network.rescaling_loss(weights, xi, split, t, names)
+
     def velocity(self, xi, t):
         """``ω`` and ``ω'`` at ``t`` ``(K, T)``: ``γ' = ω·γ`` along the curve; the group commutes, so ``ω = ξ``."""
         omega = tuple(x.unsqueeze(-2).expand(*t.shape, -1) for x in xi)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .recompute import recomputed, recorded
-from .reference import ACTIVATION
+from .reference import ACTIVATION, rescaled
 
 SAMPLES = 512  # samples in a block: activations of a few networks stay in the cache, calls stay few
 SCRATCH = 2**26  # bytes
@@ -107,6 +107,12 @@ def path_loss(weights_a, weights_b, x, y, t, *, biases_a, biases_b, **options) -
     return _joined([lines(p) for p in some], losses, len(x), widths[-1])
 
 
+def rescaling_loss(weights, logs, x, y, t, *, biases, **options) -> list[Tensor]:
+    """Losses ``(P, T)`` on curves of rescalings at ``t`` ``(P, T)``, a point of some curves at a time."""
+    sums = functools.partial(_rescaled_sums, len(weights), **options)
+    return _by_blocks(sums, [t], [*weights, *(biases or ()), *logs], x, y, weights, options["losses"])
+
+
 def _mix(s: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The points ``s`` ``(P,)`` of lines between ``a`` and ``b`` ``(P, ...)``."""
     s = s.reshape(-1, *[1] * (a.dim() - 1))
@@ -148,6 +154,15 @@ def _line_sums(layers: int, x: Tensor, y: Tensor, s: Tensor, *ends: Tensor, **op
     return _sums(layers, x, y, *(_mix(s, *both) for both in zip(a, b, strict=True)), **options)
 
 
+def _rescaled_sums(layers: int, x, y, s: Tensor, *tensors: Tensor, activation, **options) -> tuple[Tensor, ...]:
+    """The same at the points ``s`` ``(P,)`` of curves of rescalings: networks, and logarithms of their units."""
+    weights, rest = tensors[:layers], tensors[layers:]
+    biases, logs = rest[: len(rest) - layers + 1], rest[len(rest) - layers + 1 :]
+    made = rescaled(weights, logs, s[:, None], biases=biases or None, activation=activation)
+    network = (layer[:, 0] for part in made for layer in part or ())
+    return _sums(layers, x, y, *network, activation=activation, **options)
+
+
 def _by_blocks(sums, points, ends, x, y, weights, losses) -> list[Tensor]:
     """Losses ``(P, T)`` from ``sums`` of blocks of samples, of a point of some pairs.
 
@@ -156,9 +171,9 @@ def _by_blocks(sums, points, ends, x, y, weights, losses) -> list[Tensor]:
     (pairs, count), widths = points[0].shape[:2], [w.shape[-2] for w in weights]
     if count == 0:
         return [x.new_zeros(pairs, 0) for _ in losses]
-    numbers = LIVE * min(len(x), SAMPLES) * max(widths)
+    layers = sum(w.shape[-1] * w.shape[-2] for w in weights)
+    numbers = LIVE * min(len(x), SAMPLES) * max(widths) + (3 * layers if ends else 0)
     if recorded(*points, *ends, x, y):
-        layers = sum(w.shape[-1] * w.shape[-2] for w in weights)
         numbers = RECORDED * (layers + min(len(x), SAMPLES) * (x.shape[1] + sum(widths)))
     sizes = [p.stop - p.start for p in pieces(pairs, numbers, x.element_size(), SCRATCH)]
     samples = list(zip(x.split(SAMPLES), y.split(SAMPLES), strict=True))

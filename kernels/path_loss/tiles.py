@@ -319,12 +319,11 @@ def add_line(out, a, b, t, degree, ends, mixed, networks, values, table, narrow,
                 run_first(held[1], b, table, x, ones, at, few)
         for some in range(0, t.shape[0], group):
             points = range(some, min(some + group, t.shape[0]))
-            if hidden:
-                for i in points:
-                    if degree == 0:
-                        interpolate(networks[i - some], a, b, one - t[i], t[i], table[1, WEIGHTS])
-                    else:
-                        rescale(networks[i - some], a, b, t[i], degree, table)
+            for i in points:
+                if degree != 0:
+                    rescale(networks[i - some], a, b, t[i], degree, table)
+                elif hidden:
+                    interpolate(networks[i - some], a, b, one - t[i], t[i], table[1, WEIGHTS])
             for at in range(begin, end, narrow):
                 few, held = min(narrow, end - at), ends[(at - begin) // narrow]
                 for i in points:
