@@ -48,7 +48,7 @@ def heights(t: np.ndarray, values: np.ndarray) -> np.ndarray:
     near = np.maximum.reduce([bends[k : len(bends) - 3 + k] for k in range(4)])
     rise = 0.5 * SAFETY * near * widths**2  # the parabola is values + s steps + s (1 - s) rise, 0 <= s <= 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside = values[:-1] + (rise + steps) ** 2 / (4 * rise)
+        inside = values[:-1] + 0.25 * (rise + steps) * (1 + steps / rise)
     return np.where(rise > np.abs(steps), inside, np.maximum(values[:-1], values[1:]))
 
 

@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.types import not_applicable
+
 if TYPE_CHECKING:
     from engine.minima import Found
     from engine.pairs import Pairs
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from engine.walk import Walk
 
 ALWAYS = ("barrier", "predicted", "minimum")  # the measures of every sweep; a sweep adds its own
+# of random networks whose last hidden layer is to be rescaled
+SILENT = not_applicable("no unit of the random network's last hidden layer responds to the data")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Growth of the rescaling barrier with the factor: random networks of a block's shape, on their own outputs."""
+"""Growth of the rescaling barrier with the factor: random networks of a block's shape, on their own outputs.
+
+Each layer of them is scaled so that its units keep their size on the data: with a degree of two, outputs would grow or
+vanish doubly exponentially with the depth, and their squares leave what the precision holds.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import torch
 
 from engine import pairs, predict, walk
 from engine.discovery import members
+from engine.measure import SILENT
 from engine.network.fully_connected import DEGREE
 from engine.seeding import seed_of
-from engine.types import Data, Pair, Split
+from engine.types import Data, Pair, Split, Weights
+from kernels.path_loss.reference import ACTIVATION
 
 COLUMNS = {
     "growth_barrier": pa.float64(),
@@ -40,8 +46,8 @@ class Config:
         for option in ("networks", "samples"):
             if getattr(self, option) < 1:
                 raise ValueError(f"measure.growth.{option}={getattr(self, option)}, expected at least 1")
-        if len(set(self.factors)) < 2 or min(self.factors) <= 0:
-            raise ValueError(f"measure.growth.factors={self.factors}, expected two or more, all above 0")
+        if min(self.factors, default=0) <= 0 or len({m for m in self.factors if m > 1}) < 2:
+            raise ValueError(f"measure.growth.factors={self.factors}, expected two or more above 1, and all above 0")
 
 
 def of_block(study):
@@ -60,9 +66,12 @@ def of_block(study):
 def _of_network(study, network, generator, axes):
     """Every factor, then the control, for one network whose outputs are the targets."""
     options, sweep, inputs = study.config.measure.growth, study.config.sweep, study.data.train.x
-    weights = network.random(generator).map(lambda p: p.to(inputs))
     x = inputs[: options.samples]
-    data = Data(Split(x, network.outputs(weights, x)[0]), None, network.widths[-1])
+    weights = _even(network, network.random(generator).map(lambda p: p.to(inputs)), x)
+    *_, hidden, outputs = network.layers(weights, x)
+    if not hidden.any():
+        return [axes | {"split": "train", "reason": SILENT}]
+    data = Data(Split(x, outputs[0]), None, network.widths[-1])
     rescaling, permutation = (members("symmetry")[name].Group(network) for name in ("rescaling", "permutation"))
     chosen = tuple(Pair(0, 0, "rescaled", m, False) for m in options.factors)
     a = weights.map(lambda p: p.expand(len(chosen), *p.shape[1:]))
@@ -79,12 +88,27 @@ def _of_network(study, network, generator, axes):
         curve = members("path")["linear"].Path(network, stack)
         also = closed_form.maximiser()
         walked = walk.follow(curve, data, ("sse",), sweep.points, sweep.tolerance, also)
-        for i, (pair, t, loss) in enumerate(zip(chosen, walked.t, walked.losses["train"]["sse"], strict=True)):
+        found = members("measure")["barrier"].of_walk(walked, "train", "sse")
+        for i, (pair, t, reason) in enumerate(zip(chosen, walked.t, found["reason"], strict=True)):
             rise = closed_form.rise(data.train, torch.tensor(t).to(inputs).expand(len(chosen), -1), "sse")[i]
             rows.append(
                 axes
                 | {"rescaling": pair.rescaling, "path": "linear", "split": "train", "control": control}
-                | {"t": t, "loss": loss, "growth_predicted": float(rise.max())}
-                | {"growth_barrier": float(walk.excess(t, loss).max())}
+                | {"t": t, "loss": found["loss"][i], "growth_barrier": found["barrier"][i], "reason": reason}
+                | {"growth_predicted": None if reason else float(rise.max())}
             )
     return rows
+
+
+def _even(network, weights: Weights, x: torch.Tensor) -> Weights:
+    """Each layer, its bias with it, over the root mean square of its ``z_i`` at ``x``; one that gives zeros as it is."""
+    layers, biases, a = [], [], x
+    for i, layer in enumerate(weights.layers):
+        bias = 0.0 if weights.biases is None else weights.biases[i].unsqueeze(-2)
+        z = a @ layer.mT + bias
+        size = z.square().mean((-2, -1), keepdim=True).sqrt()
+        size = torch.where(size > 0, size, 1.0)
+        layers.append(layer / size)
+        biases.append((bias / size).squeeze(-2) if weights.biases else None)
+        a = ACTIVATION[network.activation](z / size)
+    return Weights(tuple(layers), weights.biases and tuple(biases))

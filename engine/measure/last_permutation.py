@@ -10,6 +10,7 @@ import torch
 
 from engine import pairs, predict, walk
 from engine.discovery import members
+from engine.measure import SILENT
 from engine.network.fully_connected import DEGREE
 from engine.seeding import seed_of
 from engine.types import Data, Pair, Split, Weights
@@ -38,8 +39,10 @@ class Config:
             raise ValueError(f"measure.last_permutation.width={self.width}, expected 2 … 7")
         if self.samples < 1:
             raise ValueError(f"measure.last_permutation.samples={self.samples}, expected at least 1")
-        if len(set(self.factors)) < 2 or min(self.factors) <= 0:
-            raise ValueError(f"measure.last_permutation.factors={self.factors}, expected two or more, all above 0")
+        if len({m for m in self.factors if m > 1}) < 2 or min(self.factors) <= 0:
+            raise ValueError(
+                f"measure.last_permutation.factors={self.factors}, expected two or more above 1, and all above 0"
+            )
 
 
 def of_block(study):
@@ -64,6 +67,8 @@ def of_block(study):
 def _rows(study, network, weights, x, axes, control):
     sweep, factors = study.config.sweep, study.config.measure.last_permutation.factors
     *_, hidden, outputs = network.layers(weights, x)
+    if not hidden.any():
+        return [axes | {"split": "train", "reason": SILENT, "control": control}]
     data = Data(Split(x, outputs[0]), None, network.widths[-1])
     orders = torch.tensor(list(itertools.permutations(range(network.widths[-2]))), device=x.device)
     a = weights.map(lambda p: p.expand(len(orders), *p.shape[1:]))
@@ -78,13 +83,11 @@ def _rows(study, network, weights, x, axes, control):
         stack = pairs.Pairs((pair,) * len(orders), a, rescaling.act(element, permuted))
         curve = members("path")["linear"].Path(network, stack)
         walked = walk.follow(curve, data, ("sse",), sweep.points, sweep.tolerance, None)
-        barriers = [
-            float(walk.excess(t, loss).max()) for t, loss in zip(walked.t, walked.losses["train"]["sse"], strict=True)
-        ]
-        best = min(range(len(barriers)), key=barriers.__getitem__)
-        rows.append(
-            axes
-            | {"rescaling": m, "path": "linear", "alignment": "permutation", "split": "train", "control": control}
-            | {"permuted_barrier": barriers[best], "permuted_growth": float(growth[best])}
-        )
+        found = members("measure")["barrier"].of_walk(walked, "train", "sse")
+        row = axes | {"rescaling": m, "path": "linear", "alignment": "permutation", "split": "train"}
+        row |= {"control": control, "reason": next(filter(None, found["reason"]), None)}
+        if row["reason"] is None:
+            best = min(range(len(orders)), key=found["barrier"].__getitem__)
+            row |= {"permuted_barrier": found["barrier"][best], "permuted_growth": float(growth[best])}
+        rows.append(row)
     return rows

@@ -11,6 +11,8 @@ import pytest
 import engine
 from engine import claim, reading, results
 from engine.discovery import members
+from engine.measure import SILENT
+from engine.report.select import rows as select
 
 # small enough for seconds, and every claim still applies
 TINY = {
@@ -206,10 +208,17 @@ def test_how_measured_stands_to_predicted(finding, holds):
 
 
 def test_a_tolerance_below_what_the_precision_tells_apart_judges_nothing(tmp_path):
-    given = [*TINY["barriers"], "precision=float32", f"out={tmp_path}", "tracking=none"]
+    # of eight layers, where squares of squares would overflow, and of one unit, which may not respond to any sample
+    small = ["sweep.grid.depth=[8]", "sweep.grid.width=[1,4]", "sweep.relations=[rescaled]", "sweep.figures=[]"]
+    given = [*TINY["barriers"], *small, "precision=float32", f"out={tmp_path}", "tracking=none"]
     judged = {entry["name"]: entry for entry in claim.judge(engine.run("barriers", given))}
     rounding = judged["closed_form"]
     assert rounding["verdict"] == rounding["control"] == "not applicable"
     assert "float32" in rounding["reason"]
     assert rounding["measured"] > rounding["tolerance"]
-    assert judged["growth_exponent"]["verdict"] == "holds"
+    exponent = judged["growth_exponent"]
+    assert (exponent["verdict"], exponent["control"], exponent["without_number"]) == ("holds", "fails", None)
+    rows = select(reading.load(tmp_path), measure="growth")
+    silent = select(rows, growth_barrier=None)
+    assert set(silent["reason"].to_pylist()) == {SILENT} and set(silent["width"].to_pylist()) == {1}
+    assert set(rows["activation"].to_pylist()) == {"relu", "leaky_relu", "relu_squared"}
