@@ -17,6 +17,8 @@ the fitted targets have, at most ``d_l``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def needed(network: Network, x: Tensor, y: Tensor) -> Tensor | None:
 
     Returns:
         ``K`` ``(k, d_0)``: the networks whose first layer is a matrix ``(d_1, k)`` times ``K`` have the components of
-        all; None where there are no fewer of them than inputs.
+        all; None where there are no fewer of them than inputs, or as many as would make a skip start there.
     """
     if any(start == 0 for start, _ in network.skips):
         return None
@@ -46,4 +48,7 @@ def needed(network: Network, x: Tensor, y: Tensor) -> Tensor | None:
     else:
         _, values, directions = torch.linalg.svd(x, full_matrices=False)
     directions = directions[values > RANK * values[0]]
-    return directions if 0 < len(directions) < x.shape[1] else None
+    if not 0 < len(directions) < x.shape[1]:
+        return None
+    fewer = replace(network, widths=(len(directions), *network.widths[1:]))
+    return directions if fewer.skips == network.skips else None
