@@ -46,13 +46,14 @@ def compute(block: Block, config, device: torch.device, progress) -> pa.Table:
         progress.stage(f"{relation} pairs: {words(block)}")
         for per_neuron in (False, True) if relation == "rescaled" else (None,):
             _relation(at, relation, per_neuron, rows)
+    # what is found is held against the loss of the zero network, and may have none
+    pointless = not at.data.train.targets(at.data.outputs).any()
     for name in config.sweep.measures:
         measure = members("measure")[name]
         progress.stage(f"{name}: {words(block)}")
         if hasattr(measure, "of_block"):
             rows.add_whole(name, measure.of_block(at))
-        if hasattr(measure, "of_found") and not at.data.train.targets(at.data.outputs).any():
-            # what is found is held against the loss of the zero network, which has none here
+        if hasattr(measure, "of_found") and pointless:
             reason = {"split": "train", "reason": "all targets are zero"}
             rows.add_whole(name, [minimum.axes | reason for minimum in block.minima])
         elif hasattr(measure, "of_found"):

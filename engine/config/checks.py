@@ -238,6 +238,8 @@ def _check_function(config) -> None:
                 share = getattr(config.data, "test_share", 0)
                 raise ConfigError(f"data.test_share={share} leaves none of {shape.test} samples to train on; give less")
             network = config.network.build(shape, block.architecture, config.loss)
+            if network.reason:
+                raise ConfigError(f"sweep.grid: {network.reason}")
             if config.loss == "cross_entropy" and not shape.classes:
                 raise ConfigError(f"loss=cross_entropy needs class labels, data={config.data.name} has real targets")
             if reason := config.minima.reason(network, config.data, block.minima[0].weight_decay):

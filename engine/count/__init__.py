@@ -165,7 +165,7 @@ def _problem(
     """The network and the data, checked and in float64, labels as one-hot vectors.
 
     Raises:
-        ValueError: widths, x and y do not fit each other.
+        ValueError: widths, skip, x and y do not fit each other.
     """
     if len(widths) < 2 or any(int(width) != width or width < 1 for width in widths):
         raise ValueError(f"count_components: widths={list(widths)}, expected d_0 … d_l, each at least 1")
@@ -180,4 +180,7 @@ def _problem(
         raise ValueError("count_components: x or y is not finite")
     if not y.any():
         raise ValueError("count_components: y is zero, expected targets to fit: the tolerance is a share of ‖Y‖²")
-    return Network(widths, activation, float(skip), False, "sse"), x, y
+    network = Network(widths, activation, float(skip), False, "sse")
+    if network.reason:
+        raise ValueError(f"count_components: {network.reason}")
+    return network, x, y

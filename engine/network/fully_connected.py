@@ -58,6 +58,16 @@ class Network:
         ends = range(0, self.depth - 1, 2) if self.skip else ()
         return tuple((i, i + 2) for i in ends if self.widths[i] == self.widths[i + 2])
 
+    @property
+    def reason(self) -> str | None:
+        """Why the function is not what the options ask for, or None."""
+        if self.skip and not self.skips:
+            return (
+                f"skip={self.skip:g} changes nothing in a network of widths {', '.join(map(str, self.widths))}: none of "
+                "layers 0, 2, 4, … is as wide as the next of them; expected other widths, a greater depth or skip=0"
+            )
+        return None
+
     @cached_property
     def free(self) -> tuple[int, ...]:
         """Hidden layers at which no skip starts or ends, so that a symmetry may act on their units alone."""

@@ -109,9 +109,9 @@ def test_components_on_the_data_that_were_asked_for(run, tmp_path):
 
 
 def test_components_that_cannot_be_counted_are_rows_with_their_reason(run, tmp_path):
-    np.savez(tmp_path / "own.npz", x=np.eye(6), y=np.eye(6))
+    np.savez(tmp_path / "own.npz", x=np.eye(2), y=np.eye(2))
     own = ["data=npz", f"data.path={tmp_path / 'own.npz'}", "data.test_share=0", "data.standardize=false"]
-    options = ["sweep.grid.depth=[3]", "sweep.grid.width=[1,2]", "sweep.grid.skip=[0,1]", "sweep.seeds=2"]
+    options = ["sweep.grid.depth=[3]", "sweep.grid.width=[2]", "sweep.grid.skip=[0,1]", "sweep.seeds=2"]
     options += ["measure.residual.draws=1", "measure.residual.samples=12", "tracking=none"]
 
     def too_few(*args, **kwargs):

@@ -298,7 +298,7 @@ def test_square_networks_over_seeds_and_data(width, depth, seed):
     [
         ([6, 2, 2], "linear", 0.0, 2),
         ([5, 1, 1, 2], "linear", 0.0, 4),
-        ([5, 1, 1, 1, 2], "linear", 1.0, None),  # the skip ends at a hidden layer
+        ([5, 2, 1, 2, 1, 2], "linear", 1.0, 4),  # W_5 of either sign, and W_4 W_3 above or below -1
         ([5, 2, 1], "relu", 0.0, None),
     ],
     ids=str,
@@ -331,6 +331,8 @@ def test_all_inputs_are_needed_where_a_skip_starts_at_them_or_the_targets_span_t
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(9, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     assert inputs.needed(Network((3, 3, 3), "linear", 0.0, False, "sse"), x, y) is None
-    assert len(inputs.needed(Network((3, 3, 1), "linear", 1.0, False, "sse"), x, y[:, :1])) == 1
+    assert len(inputs.needed(Network((3, 3, 1), "linear", 0.0, False, "sse"), x, y[:, :1])) == 1
     assert inputs.needed(Network((3, 2, 3, 1), "linear", 1.0, False, "sse"), x, y[:, :1]) is None
+    # of one input a skip would start, where of three there is none
+    assert inputs.needed(Network((3, 1, 1, 1, 1), "linear", 1.0, False, "sse"), x, y[:, :1]) is None
     assert inputs.needed(Network((3, 2, 1), "linear", 0.0, False, "sse"), x, torch.zeros(9, 1).double()) is None
