@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import operator
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from engine.types import Weights
 from kernels.errors import ACTIVATIONS, check_choice
 
 AGREEMENT = 1e-4  # relative difference of outputs, float32 rounding over any depth, beyond which a reading is refused
+STATE = "a state dictionary saved by torch.save(model.state_dict(), …)"
 _F = torch.nn.functional
 FUNCTIONS = {
     torch.relu: "relu", _F.relu: "relu", "relu": "relu", "relu_": "relu",
@@ -119,13 +122,15 @@ def from_state(state: Mapping[str, Tensor], activation: str, where: str, loss: s
         ValueError: the entries do not chain; names the entry and its shape.
     """
     check_choice(where, "activation", activation, ACTIVATIONS)
-    names = [key for key, value in state.items() if key.endswith("weight") and isinstance(value, Tensor)]
-    odd = [f"{key} {tuple(state[key].shape)}" for key in names if state[key].dim() != 2]
+    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    names = [key for key in tensors if key.endswith("weight")]
+    odd = [key for key in names if tensors[key].dim() != 2 or 0 in tensors[key].shape]
     if odd or not names:
-        raise ValueError(
-            f"{where}: {odd[0] if odd else 'no weights'}; expected linear layers' weights (d_out, d_in) only"
-        )
-    layers = [(state[key], state.get(key.removesuffix("weight") + "bias")) for key in names]
+        found = f"{odd[0]} has shape {tuple(tensors[odd[0]].shape)}" if odd else "no weights"
+        raise ValueError(f"{where}: {found}; expected linear layers' weights (d_out, d_in) only")
+    layers = [(tensors[key], tensors.get(key.removesuffix("weight") + "bias")) for key in names]
+    for key, parameter in zip(names, layers, strict=True):
+        _check_layer(where, key, *parameter)
     for before, after, (left, _), (right, _) in zip(names, names[1:], layers, layers[1:], strict=False):
         if right.shape[1] != left.shape[0]:
             raise ValueError(
@@ -133,6 +138,22 @@ def from_state(state: Mapping[str, Tensor], activation: str, where: str, loss: s
                 f"expected ({right.shape[0]}, {left.shape[0]})"
             )
     return _network(where, layers, activation, loss)
+
+
+def _check_layer(where: str, key: str, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse what is no matrix or vector of real numbers.
+
+    Raises:
+        ValueError: a parameter is sparse, quantized or complex, or the bias has another length than the layer.
+    """
+    for name, value in ((key, weight), (key.removesuffix("weight") + "bias", bias)):
+        if value is not None and (value.layout != torch.strided or value.is_quantized or value.is_complex()):
+            kind = str(value.dtype if value.layout == torch.strided else value.layout).removeprefix("torch.")
+            raise ValueError(f"{where}: {name} is {kind}, expected real numbers, each of them stored")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"{where}: the bias of {key} has shape {tuple(bias.shape)}, expected {tuple(weight.shape[:1])}"
+        )
 
 
 def from_file(path: str | Path, activation: str, loss: str = "mse") -> tuple[Network, Weights]:
@@ -143,18 +164,29 @@ def from_file(path: str | Path, activation: str, loss: str = "mse") -> tuple[Net
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file, expected a checkpoint saved by torch.save")
+        raise ValueError(f"{path}: no such file, expected {STATE}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the sentence below says it
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling, zip and OS errors alike
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{path}: not a checkpoint of plain tensors ({first}); save model.state_dict()") from None
+        raise ValueError(f"{path}: {_found(error)}; expected {STATE}") from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path}: holds a {type(state).__name__}, expected a state dictionary")
+        raise ValueError(f"{path}: holds a {type(state).__name__}, expected {STATE}")
     return from_state(state, activation, str(path), loss)
+
+
+def _found(error: Exception) -> str:
+    """What is in a file that is not tensors in plain containers, from torch's words about it."""
+    if match := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+        return f"holds a pickled {match.group(1)}"
+    if "TorchScript" in str(error):
+        return "holds a TorchScript program"
+    if isinstance(error, PermissionError):
+        return "cannot be read"
+    return "is damaged or not of torch.save"
 
 
 def _network(where: str, layers, activation: str, loss: str) -> tuple[Network, Weights]:

@@ -78,8 +78,14 @@ class Comparison:
         lowest = min(self.lines, key=lambda row: np.inf if row["barrier"] is None else row["barrier"])
         if lowest["barrier"] is None:
             return f"No barrier is a finite number: {lowest['reason']}."
-        if raw["barrier"] is None or raw["barrier"] <= 0:
-            return f"The straight line between them has no barrier; after alignment they are {near} apart."
+        alone = len(self.lines) == 1  # one layer has no hidden units to align
+        apart = f"{'' if alone else 'after alignment '}they are {near} apart"
+        if raw["barrier"] is None:
+            return f"The barrier of the straight line is no finite number: {raw['reason']}; {apart}."
+        if raw["barrier"] <= raw["barrier_tolerance"]:
+            return f"The straight line between them has no barrier; {apart}."
+        if alone:
+            return f"There are no hidden units to align: a barrier of {raw['barrier']:.3g} is left, and {apart}."
         rest = lowest["barrier"] / raw["barrier"]
         if rest >= 1:
             return f"No alignment lowers the barrier; after the best one they are still {near} apart."

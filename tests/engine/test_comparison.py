@@ -1,6 +1,7 @@
 """Two networks of the user's own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,9 @@ def test_a_learned_curve_goes_below_the_line_between_the_two_as_they_are(curve, 
 def test_alignments_that_do_not_apply_are_named():
     found = engine.compare(sequential(nn.Tanh, 0), sequential(nn.Tanh, 1), *data())
     assert list(found.reasons) == ["rescaling", "both"] and "tanh" in str(found)
+    found = engine.compare(MODULES[-1], nn.Linear(4, 3), *data())
+    assert list(found.reasons) == ["permutation", "rescaling", "both"]
+    assert "has no barrier; they are" in found.verdict  # a convex loss, and nothing to align
 
 
 @pytest.mark.parametrize(
@@ -206,11 +210,33 @@ def test_from_the_command_line(tmp_path):
     assert good.returncode == 0 and "permutation" in good.stdout and "barrier" in good.stdout
     bad = run("c.pt")
     assert (
-        bad.returncode == 2 and bad.stderr == "error: c.pt: no such file, expected a checkpoint saved by torch.save\n"
+        bad.returncode == 2
+        and bad.stderr == "error: c.pt: no such file, expected a state dictionary saved by "
+        "torch.save(model.state_dict(), …)\n"
     )
 
 
-def test_a_checkpoint_that_is_code_is_not_run(tmp_path):
-    torch.save(sequential(), tmp_path / "whole.pt")
-    with pytest.raises(ValueError, match=r"whole\.pt: not a checkpoint of plain tensors"):
-        checkpoint.from_file(tmp_path / "whole.pt", "relu")
+STATE = sequential().state_dict()
+
+
+@pytest.mark.parametrize(
+    ("saved", "found"),
+    [
+        (sequential(), "holds a pickled torch.nn.modules.container.Sequential; expected a state dictionary saved by"),
+        (b"", "is damaged or not of torch.save; expected a state dictionary saved by torch.save(model.state_dict()"),
+        ([torch.ones(2, 2)], "holds a list, expected a state dictionary saved by torch.save(model.state_dict(), …)"),
+        ({1: torch.ones(2, 2)}, "no weights; expected linear layers' weights (d_out, d_in) only"),
+        ({"1.weight": torch.ones(0, 4)}, "1.weight has shape (0, 4); expected linear layers' weights (d_out, d_in)"),
+        (STATE | {"4.weight": STATE["4.weight"].to_sparse()}, "4.weight is sparse_coo, expected real numbers"),
+        (STATE | {"4.bias": STATE["4.bias"] + 1j}, "4.bias is complex64, expected real numbers"),
+        (STATE | {"4.bias": torch.ones(2)}, "the bias of 4.weight has shape (2,), expected (9,)"),
+    ],
+    ids=["module", "empty", "list", "numbers", "width", "sparse", "complex", "bias"],
+)
+def test_a_checkpoint_that_is_no_state_dictionary(saved, found, tmp_path):
+    """What is no tensor is not run, and the sentence is one."""
+    path = tmp_path / "a.pt"
+    path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {found}")) as refused:
+        checkpoint.from_file(path, "relu")
+    assert str(refused.value).isprintable()
