@@ -101,7 +101,7 @@ def _of_network(study, network, generator, axes):
 
 
 def _even(network, weights: Weights, x: torch.Tensor) -> Weights:
-    """Each layer, its bias with it, over the root mean square of its ``z_i`` at ``x``; one that gives zeros as it is."""
+    """Each layer, its bias with it, over the root mean square of its ``z_i`` at ``x``; one that gives zeros stays."""
     layers, biases, a = [], [], x
     for i, layer in enumerate(weights.layers):
         bias = 0.0 if weights.biases is None else weights.biases[i].unsqueeze(-2)

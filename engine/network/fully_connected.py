@@ -62,9 +62,10 @@ class Network:
     def reason(self) -> str | None:
         """Why the function is not what the options ask for, or None."""
         if self.skip and not self.skips:
+            widths = ", ".join(map(str, self.widths))
             return (
-                f"skip={self.skip:g} changes nothing in a network of widths {', '.join(map(str, self.widths))}: none of "
-                "layers 0, 2, 4, … is as wide as the next of them; expected other widths, a greater depth or skip=0"
+                f"skip={self.skip:g} joins none of the layers 0, 2, 4, … of widths {widths}, no two in turn of "
+                "equal width; expected other widths, a greater depth or skip=0"
             )
         return None
 

@@ -211,8 +211,8 @@ def test_from_the_command_line(tmp_path):
     bad = run("c.pt")
     assert (
         bad.returncode == 2
-        and bad.stderr == "error: c.pt: no such file, expected a state dictionary saved by "
-        "torch.save(model.state_dict(), …)\n"
+        and bad.stderr
+        == "error: c.pt: no such file, expected a state dictionary saved by torch.save(model.state_dict(), …)\n"
     )
 
 
