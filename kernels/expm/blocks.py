@@ -25,8 +25,8 @@ def _powers(a: Tensor):
     a6 = a3 @ a3
     two_three = torch.maximum(_norm(a2) ** (1 / 2), _norm(a3) ** (1 / 3))
     six = _norm(a6) ** (1 / 6)
-    alpha = torch.minimum(_norm(a), torch.minimum(two_three, six ** (12 / 19) * two_three ** (7 / 19)))
-    return a2, a3, a6, alpha
+    # no larger than two_three, as ‖A⁶‖ ≤ ‖A²‖³, and so no larger than ‖A‖
+    return a2, a3, a6, six ** (12 / 19) * two_three ** (7 / 19)
 
 
 def squarings(a: Tensor) -> Tensor:
