@@ -2,9 +2,10 @@
 
 One line a variant and target: registers of a thread, bytes of stack (spilled registers) and how often its loops touch
 it, shared memory of a program, tensor-core instructions, and the static floor of the hot loop (``machine_code``): a
-bound, not a measurement.  The variants are those that a launch compiles, attributes of the arguments included.  The
-exit status is 1 if a variant that is used by default does not compile, has more than 256 bytes of stack, any stack in a
-loop that does arithmetic, or more shared memory than the target has, which the compiler does not check.
+bound, not a measurement; a product that several warps compute counts once.  The variants are those that a launch
+compiles, attributes of the arguments included.  The exit status is 1 if a variant that is used by default does not
+compile, has more than 256 bytes of stack, any stack in a loop that does arithmetic, or more shared memory than the
+target has, which the compiler does not check.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import machine_code, target
-from .spec import Spec, Variant
+from .spec import Launch, Spec, Variant
 
 STACK_BYTES = 256  # the most: registers that are spilled once, outside loops, cost little
 NVIDIA = ("sm_80", "sm_90", "sm_100")
@@ -90,13 +91,12 @@ class Row:
         return "  ".join(parts)
 
 
-def compiled(spec: Spec, variant: Variant, gpu: target.Gpu):
-    """The kernel that a launch of ``variant`` on ``gpu`` would run, as Triton compiles it."""
+def compiled(launch: Launch, gpu: target.Gpu):
+    """The kernel that a launch on ``gpu`` would run, as Triton compiles it."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    launch = spec.launch(variant, gpu)
     source, of = ASTSource(launch.kernel, *launch.signature()), GPUTarget(gpu.backend, gpu.arch, gpu.warp)
     with triton.knobs.compilation.scope():
         triton.knobs.compilation.disable_line_info = True  # which nobody reads here, and takes a tenth of the time
@@ -107,13 +107,14 @@ def row(job: Job) -> Row:
     """Compile one variant for one target and read its machine code."""
     spec = next(spec for spec in specs() if spec.name == job.kernel)
     try:
-        made = compiled(spec, job.variant, job.gpu)
+        launch = spec.launch(job.variant, job.gpu)
+        made = compiled(launch, job.gpu)
     except Exception as reason:  # the compiler's errors are of many kinds; each belongs in its line
         root = reason.__cause__ or reason  # Triton wraps what happened in the source around it
         lines = [line.strip() for line in str(root).splitlines() if line.strip("^ ")]
         return Row(job, error=f"{type(root).__name__}: {lines[-1] if lines else ''}")
     if job.gpu.backend == "cuda":
-        code = machine_code.nvidia(made.asm["cubin"], job.gpu.arch, made.metadata.num_warps)
+        code = machine_code.nvidia(made.asm["cubin"], job.gpu.arch, made.metadata.num_warps, launch.repeats)
     else:
         code = machine_code.amd(made.asm["amdgcn"])
     return Row(job, code, made.metadata.shared)

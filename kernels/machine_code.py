@@ -44,6 +44,7 @@ class Loop:
     tensor_instructions: int
     stack_instructions: int  # reads and writes of spilled registers
     cycles: dict[str, float]  # by pipe
+    repeats: int = 1  # how often arithmetic is done of which once is necessary
 
     @property
     def worker(self) -> str:
@@ -52,9 +53,9 @@ class Loop:
 
     @property
     def floor(self) -> float | None:
-        """The arithmetic pipe's cycles over the busiest pipe's: the best share of its peak there can be, if known."""
+        """The arithmetic pipe's necessary cycles over the busiest pipe's: the best share of its peak, if known."""
         unknown = self.tensor_instructions and not self.cycles[TENSOR]
-        return None if unknown else self.cycles[self.worker] / max(self.cycles.values())
+        return None if unknown else self.cycles[self.worker] / self.repeats / max(self.cycles.values())
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _shared_cycles(operation: str) -> float:
     return SHARED_CYCLES * next((words[part] for part in operation.split(".")[1:] if part in words), 1)
 
 
-def _loop(operations: list[str], arch: int, warps: int = 4) -> Loop:
+def _loop(operations: list[str], arch: int, warps: int = 4, repeats: int = 1) -> Loop:
     pipes = Counter(PIPE.get(operation.split(".")[0], "other") for operation in operations)
     return Loop(
         instructions=len(operations),
@@ -118,6 +119,7 @@ def _loop(operations: list[str], arch: int, warps: int = 4) -> Loop:
             FMA: FMA_CYCLES[arch] * pipes[FMA],
             "mufu": MUFU_CYCLES * pipes["mufu"],
         },
+        repeats=repeats,
     )
 
 
@@ -171,8 +173,8 @@ def _leading(before: list[list[int]], place: int, start: int) -> set[int]:
     return found - {start} if start else found
 
 
-def nvidia(cubin: bytes, arch: int, warps: int) -> Code:
-    """Read a compiled kernel of programs of so many warps, by the tools in Triton's wheel."""
+def nvidia(cubin: bytes, arch: int, warps: int, repeats: int = 1) -> Code:
+    """Read a compiled kernel of programs of so many warps, which repeat products, by the tools in Triton's wheel."""
     from triton import knobs
 
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -184,8 +186,8 @@ def nvidia(cubin: bytes, arch: int, warps: int) -> Code:
 
         usage = re.search(r"REG:(\d+) STACK:(\d+)", run(knobs.nvidia.cuobjdump, "--dump-resource-usage"))
         operations, ranges = parse(run(knobs.nvidia.nvdisasm, "-c", "--no-dataflow"))
-    whole = _loop(operations, arch, warps)
-    loops = [_loop(operations[start:end], arch, warps) for start, end in ranges]
+    whole = _loop(operations, arch, warps, repeats)
+    loops = [_loop(operations[start:end], arch, warps, repeats) for start, end in ranges]
     loops = [loop for loop in loops if loop.tensor_instructions or loop.cycles[loop.worker]]
     return Code(int(usage[1]), int(usage[2]), whole.tensor_instructions, tuple(loops) or (whole,))
 

@@ -53,6 +53,7 @@ class Launch:
     num_warps: int
     num_stages: int = 1  # deeper pipelines cost registers: a kernel that wants one says so
     options: Mapping[str, object] = field(default_factory=dict)  # other options of the compiler
+    repeats: int = 1  # how often a program's warps compute one product, of which one is necessary
 
     @property
     def compiler_options(self) -> dict[str, object]:

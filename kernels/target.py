@@ -152,14 +152,16 @@ def triton_unfit(gpu: Gpu) -> str | None:
     if gpu.backend == "cuda" and gpu.arch < 80:
         return f"Triton's float64 products need compute capability 8.0, {gpu.name} has less"
     # before, what they are compiled to spills up to 20 kB a thread, and at n = 128 nothing is: no tensor cores
-    if gpu.backend == "cuda" and gpu.arch >= 100 and _version(triton) < (3, 8):
+    if gpu.backend == "cuda" and gpu.arch >= 100 and triton_version() < (3, 8):
         return f"float64 products on {gpu.name} need Triton 3.8, this is {triton.__version__}"
     return None
 
 
-def _version(package) -> tuple[int, ...]:
+def triton_version() -> tuple[int, ...]:
     """Major and minor number."""
-    return tuple(int(part) for part in package.__version__.split(".")[:2])
+    import triton
+
+    return tuple(int(part) for part in triton.__version__.split(".")[:2])
 
 
 @functools.cache

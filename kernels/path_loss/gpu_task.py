@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .. import target
 from ..spec import Launch
 from ..target import Gpu
 from .gpu_layers import layers_kernel
@@ -39,6 +40,7 @@ class Plan:
     outputs: int
     warps: int
     stages: int = 1  # of loads under way; 1 where activations stay on chip
+    repeats: int = 1  # how often a product is computed
 
 
 # Samples of a block and warps, by arithmetic and padded width: what holds the activations without spilling them in the
@@ -51,7 +53,8 @@ LAYERS = {
     "float64": {16: (64, 8), 32: (64, 8), 64: (64, 8)},
     "half": {16: (128, 8), 32: (128, 8), 64: (64, 4), 128: (128, 8)},
 }
-TWICE = {("sm_80", "tf32x3", 64): 8}  # warps all the same where widths are padded: with masks Triton 3.6 spills
+# twice the warps all the same where widths are padded: with masks Triton spills in the loop before 3.9
+TWICE = {("sm_80", "tf32x3", 64)} if target.triton_version() < (3, 9) else set()
 SHARED = {("tf32", 128): 128 << 10}  # bytes a program takes, where some GPUs have fewer
 TILES = {
     "tf32x3": Plan(64, 16, 64, warps=4, stages=3),
@@ -170,9 +173,9 @@ class Task:
         if width not in LAYERS[self.arithmetic] or large:
             return TILES[self.arithmetic]
         samples, warps = LAYERS[self.arithmetic][width]
-        if any(w != width for w in self.widths[1:-1]):
-            warps = TWICE.get((self.gpu.name, self.arithmetic, width), warps)
-        return Plan(samples, min(width, 64), width, warps)
+        masked = any(w != width for w in self.widths[1:-1])
+        repeats = 2 if masked and (self.gpu.name, self.arithmetic, width) in TWICE else 1
+        return Plan(samples, min(width, 64), width, repeats * warps, repeats=repeats)
 
     @property
     def tiled(self) -> bool:
@@ -326,7 +329,8 @@ class Task:
         """Pairs ``first`` … by the kernel that holds their activations."""
         grid = (count * self.points, self.shares)
         arguments = arguments | {"item_first": first * self.points}
-        return [Launch(layers_kernel, grid, arguments, constants | self.held, self.plan.warps)]
+        plan, constants = self.plan, constants | self.held
+        return [Launch(layers_kernel, grid, arguments, constants, plan.warps, repeats=plan.repeats)]
 
     def _tiled(self, arguments, constants, first: int, count: int) -> Iterator[Launch]:
         """Pairs ``first`` … by tiles, as many points at once as the scratch has room for.

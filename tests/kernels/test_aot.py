@@ -95,6 +95,7 @@ def test_the_floor_is_the_share_of_the_busiest_pipe():
     assert loop(["DMMA.8x8x4"] + ["IADD3"] * 15).floor == 0.5  # 8 cycles of 16 that issue
     assert loop(["FFMA"] * 4 + ["LDS.128"]).floor == 0.25  # 16 cycles for 16 bytes of each lane
     assert loop(["UTCHMMA", "IADD3"]).floor is None  # no shape
+    assert machine_code._loop(["DMMA.8x8x4"] * 4, 90, repeats=2).floor == 0.5  # half of the products, a second time
 
 
 def test_a_descriptor_gives_the_shape_of_a_tensor_instruction():
@@ -147,7 +148,8 @@ def test_where_this_triton_does_not_fit_nothing_is_compiled(monkeypatch):
 def test_coefficients_are_compiled_in_float64():
     """The interpreter cannot tell: compiled, a plain number in ``tl.where`` is rounded to float32."""
     spec = next(spec for spec in aot.specs() if spec.name == "expm")
-    ptx = aot.compiled(spec, spec.variants[0], target.GPUS["sm_90"]).asm["ptx"].lower()
+    gpu = target.GPUS["sm_90"]
+    ptx = aot.compiled(spec.launch(spec.variants[0], gpu), gpu).asm["ptx"].lower()
     for number in (*tables.B1, *tables.B2, *tables.B3, *tables.B4, *tables.B5):
         bits = struct.unpack("<Q", struct.pack("<d", number))[0]
         assert f"0d{bits:016x}" in ptx or str(bits) in ptx or f"0d{bits ^ 1 << 63:016x}" in ptx, number
