@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.count.level_set import Damped, LevelSet
 
 SPREAD = 8.0  # a layer's scale is drawn log-uniform between 1/SPREAD and SPREAD times what keeps activations
-ITERATIONS = 3000  # of Levenberg-Marquardt; a zero-loss minimum takes about 20, a best map with near ties many more
+ITERATIONS = 3000  # of Levenberg-Marquardt; 20 or so where the targets are met, many more where residuals stay
 AT_LEAST = 1e-7  # a minimum's loss exceeds the least that was met by at most this share of ‖Y‖²
 AGREE = 1e-3  # outputs that differ by at most this share of ‖Y‖ are the same
 ROUNDS = 5  # stacks of starting points at most
@@ -125,7 +125,7 @@ def _reached(level: LevelSet, w: Tensor, least: float) -> LevelSet:
     outputs = level.outputs(w)
     apart = AGREE * math.sqrt(level.scale)
     if (outputs - level.target).flatten(1).norm(dim=1).max() <= apart:
-        return level.held_to(level.target, level.constant)
+        return level
     best = outputs[int(level.loss(w).argmin())]
     if (outputs - best).flatten(1).norm(dim=1).max() <= apart:
         return level.held_to(best, least)

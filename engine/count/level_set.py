@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from engine.best_map import RANK
 from engine.network.fully_connected import Network
 from engine.types import Split, Weights
 from kernels.path_loss.reference import ACTIVATION
@@ -17,6 +18,7 @@ NODES = 2
 # |p| on [0, 1] of a polynomial of degree n is at most its largest value at N > n Chebyshev nodes over cos(πn / 2N)
 # (Ehlich & Zeller 1964, Math. Z. 86, 41-44)
 BETWEEN_NODES = 1 / math.cos(math.pi / (2 * NODES))
+TIE = 1e-6  # singular values that differ by at most this share of the largest may be equal
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,22 @@ class LevelSet:
         """The set of networks that fit ``y`` ``(N, d_l)``.
 
         A linear network lets samples be mixed: by the orthogonal ``Q`` of ``x = Q R`` they become at most ``d_0`` with
-        inputs that are not zero, and what the others lose is a constant.
+        inputs that are not zero, and what the others lose is a constant.  Without skips what it gives at its minimum is
+        known (Eckart & Young 1936), and it is held to that: where ``y`` is out of reach, so that residuals stay, the
+        Gauss-Newton method takes the more steps the nearer two singular values are.
         """
         constant = 0.0
         if network.activation == "linear" and len(x) > x.shape[1]:
             q, r = torch.linalg.qr(x)
             constant = float((y - q @ (q.mT @ y)).square().sum())
             x, y = r, q.mT @ y
-        return cls(network, Split(x, y), y, constant)
+        target, least = y, constant
+        if network.activation == "linear" and not network.skips:
+            best = _best_outputs(x, y, min(network.widths))
+            lost = float((y - best).square().sum()) if best is not None else 0.0
+            if lost > (RANK * float(y.norm())) ** 2:
+                target, least = best, constant + lost
+        return cls(network, Split(x, y), target, constant, least)
 
     def held_to(self, target: Tensor, least: float) -> LevelSet:
         """The same networks and data, held to other outputs."""
@@ -114,6 +124,14 @@ class LevelSet:
                     into = into + network.skip * back[i + 1]
                 back[i - 1] = into * slopes[i - 2].unsqueeze(2)
         return (z - self.target).flatten(1), torch.cat(blocks[::-1], dim=3).flatten(1, 2)
+
+
+def _best_outputs(x: Tensor, y: Tensor, rank: int) -> Tensor | None:
+    """Of all linear maps of at most this rank the outputs nearest to ``y``; None where several are as near."""
+    left, values, right = torch.linalg.svd(x @ (torch.linalg.pinv(x, rtol=RANK) @ y), full_matrices=False)
+    if len(values) > rank and values[rank - 1] - values[rank] <= TIE * values[0]:
+        return None
+    return (left[:, :rank] * values[:rank]) @ right[:rank]
 
 
 def _with_slope(z: Tensor, activation: str) -> tuple[Tensor, Tensor]:
