@@ -71,36 +71,47 @@ def idle_threads_sleep(module: str) -> None:
         os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], {**os.environ, **SLEEPING})
 
 
-def _synchronize() -> None:
-    if torch.cuda.is_available():
+CLOCKS = {"cpu": "wall clock", "cuda": "CUDA events"}
+
+
+def sample(run: Callable[[], object], calls: int, device: torch.device) -> float:
+    """Seconds a call of some in a row, by ``CLOCKS``.
+
+    On a GPU from the first call's enqueuing, to a stream that is idle, to the end of the last one's work: not until the
+    host has heard of it.
+    """
+    if device.type != "cuda":
+        start = time.perf_counter()
+        for _ in range(calls):
+            run()
+        return (time.perf_counter() - start) / calls
+    with torch.cuda.device(device):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
+        begin.record()
+        for _ in range(calls):
+            run()
+        end.record()
+        end.synchronize()
+    return begin.elapsed_time(end) / 1e3 / calls
 
 
-def _sample(run: Callable[[], object], calls: int) -> float:
-    """Seconds a call."""
-    _synchronize()
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    _synchronize()
-    return (time.perf_counter() - start) / calls
-
-
-def timed(providers: Sequence[Provider], seconds: float) -> dict[str, list[float]]:
+def timed(providers: Sequence[Provider], seconds: float, device: torch.device) -> dict[str, list[float]]:
     """Seconds per item of every provider, sampled in turn so that all see the same disturbances, each warm.
 
     Args:
         providers: each is called before, which compiles what has to be.
         seconds: about how long it may take.
+        device: where they work.
 
     Returns:
         A list of samples for each name.
     """
     first = {}
     for provider in providers:
-        first[provider.name] = _sample(provider.run, 1)
+        first[provider.name] = sample(provider.run, 1, device)
         if provider is providers[0] or first[provider.name] < SLOW_S:  # ours may have been compiling
-            first[provider.name] = max(_sample(provider.run, 1), 1e-7)
+            first[provider.name] = max(sample(provider.run, 1, device), 1e-7)
     calls = {name: max(1, round(SAMPLE_S / duration)) for name, duration in first.items()}
     warm = {name: int(WARM_S / duration) for name, duration in first.items()}
     a_round = sum((warm[name] + calls[name]) * duration for name, duration in first.items())
@@ -108,8 +119,9 @@ def timed(providers: Sequence[Provider], seconds: float) -> dict[str, list[float
     for _ in range(min(SAMPLES[1], max(SAMPLES[0], int(seconds / a_round)))):
         for provider in providers:
             if warm[provider.name]:
-                _sample(provider.run, warm[provider.name])
-            samples[provider.name].append(_sample(provider.run, calls[provider.name]) / provider.items)
+                sample(provider.run, warm[provider.name], device)
+            duration = sample(provider.run, calls[provider.name], device)
+            samples[provider.name].append(duration / provider.items)
     return samples
 
 
@@ -142,11 +154,11 @@ def ceilings(device: torch.device) -> dict[str, float]:
         torch.set_float32_matmul_precision(before)
     source = torch.zeros(2**25, dtype=torch.float64, device=device)
     sink = torch.empty_like(source)
-    [samples] = timed([Provider("copy", lambda: sink.copy_(source))], 0.5).values()
+    [samples] = timed([Provider("copy", lambda: sink.copy_(source))], 0.5, device).values()
     rates["bytes"] = 2 * source.numel() * 8 / statistics.median(samples)
     for dtype in (torch.float64, torch.float32):
         if (product := yardstick(device, dtype)) is not None:
-            [samples] = timed([product], 0.3).values()
+            [samples] = timed([product], 0.3, device).values()
             rates[str(dtype).removeprefix("torch.") + "_tiles"] = 1 / min(samples)
     return rates
 
@@ -155,7 +167,7 @@ def _product_rate(device: torch.device, dtype: torch.dtype) -> float:
     size = SIZE[device.type]
     a, b = torch.randn(2, size, size, dtype=dtype, device=device)
     out = torch.empty_like(a)
-    [samples] = timed([Provider("product", lambda: torch.mm(a, b, out=out))], 1.5).values()
+    [samples] = timed([Provider("product", lambda: torch.mm(a, b, out=out))], 1.5, device).values()
     return 2 * size**3 / min(samples)
 
 
@@ -174,12 +186,13 @@ def yardstick(device: torch.device, dtype: torch.dtype) -> Provider | None:
     return Provider("product", *on_all_threads(dtype))
 
 
-def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
+def rows(comparison: Comparison, rates: dict[str, float], device: torch.device) -> list[dict]:
     """One row for each provider of a comparison, timed now.
 
     Args:
         comparison: what to time.
         rates: of ``ceilings``.
+        device: of both.
 
     Returns:
         Rows with the comparison's shape, times in microseconds per item, ``ratio`` (a provider's time over ours, the
@@ -193,7 +206,7 @@ def rows(comparison: Comparison, rates: dict[str, float]) -> list[dict]:
         raise ArithmeticError(f"{comparison.shape}: providers differ by {off:.1e}, expected {comparison.tolerance:.0e}")
     ours, *theirs = comparison.providers
     standard = [comparison.yardstick] if comparison.yardstick else []
-    samples = comparison.samples or timed([ours, *standard, *theirs], comparison.seconds)
+    samples = comparison.samples or timed([ours, *standard, *theirs], comparison.seconds, device)
     units = samples.pop(comparison.yardstick.name) if standard else []
     ours = samples[ours.name]
     found = []
@@ -280,6 +293,7 @@ def circumstances(device: torch.device) -> dict:
         "commit": commit,
         "dirty": None if changed is None else bool(changed),
         "device": device_name(device),
+        "clock": CLOCKS[device.type],
         "threads": target.threads(),
         "environment": {name: os.environ.get(name) for name in SLEEPING},
         "versions": versions,
@@ -309,12 +323,12 @@ def run(suite: str, comparisons: Iterable[Comparison], device: torch.device, fol
     """
     record: dict = circumstances(device)
     settings = ", ".join(f"{name}={value}" for name, value in record["environment"].items())
-    yield f"{suite} on {record['device']}, {settings}"
+    yield f"{suite} on {record['device']}, {record['clock']}, {settings}"
     rates = record["ceilings"] = ceilings(device)
     yield "measured now: " + ", ".join(f"{name} {rate / 1e9:.3g} G/s" for name, rate in rates.items())
     results: list[dict] = record.setdefault("rows", [])
     for comparison in comparisons:
-        found = rows(comparison, rates)
+        found = rows(comparison, rates, device)
         results += found
         shape = " ".join(map(str, comparison.shape.values()))
         yield f"{shape}: " + ", ".join(f"{row['provider']} {row['median_us']:.3g} µs" for row in found)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import torch
 
-from . import Comparison, Provider, ceiling
+from . import Comparison, Provider, ceiling, sample
 from .paths import MANY, Case, operations, shape
 
 PAIRS, DEPTH, WIDTHS = 1024, 3, (16, 64, 128, 256)
@@ -29,14 +28,8 @@ def peak(width: int, depth: int, dtype: str) -> tuple[float, float]:
     with open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")
     before = status("VmRSS")
-    seconds = _seconds(case)
+    seconds = sample(case.kernels, 1, case.x.device)
     return status("VmHWM") - before, seconds
-
-
-def _seconds(case: Case) -> float:
-    start = time.perf_counter()
-    case.kernels().tolist()  # waits for a GPU
-    return time.perf_counter() - start
 
 
 def _device_peak(case: Case) -> tuple[float, float]:
@@ -44,7 +37,7 @@ def _device_peak(case: Case) -> tuple[float, float]:
     case.kernels()  # compiles
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    seconds = _seconds(case)
+    seconds = sample(case.kernels, 1, case.x.device)
     return (torch.cuda.max_memory_allocated() - before) / 1e6, seconds
 
 
