@@ -147,7 +147,7 @@ def _add(sums: Tensor, factor: float, value: Tensor, block: int = 256) -> Launch
 SAMPLES, POINTS = 1797, 25  # of the variants that are compiled ahead of time: they stand for any
 
 
-def _task(variant: Variant, gpu: Gpu) -> Task:
+def _task(variant: Variant, gpu: Gpu, rescaled: bool) -> Task:
     sizes = variant.sizes
     widths = [sizes["inputs"], *[sizes["width"]] * (sizes["depth"] - 1), 10]
     like = {"dtype": variant.dtype, "device": "meta"}
@@ -155,13 +155,17 @@ def _task(variant: Variant, gpu: Gpu) -> Task:
     biases = [torch.empty(64, out, **like) for out in widths[1:]]
     x, y = torch.empty(SAMPLES, widths[0], **like), torch.empty(SAMPLES, dtype=torch.int64, device="meta")
     precision = {"tf32x3": "3xtf32"}.get(variant.precision, variant.precision)
-    data = (x, y, torch.empty(POINTS, **like))
-    return Task(weights, biases, weights, biases, *data, "relu", 0.0, ("cross_entropy",), precision, gpu)
+    data, options = (x, y, torch.empty(POINTS, **like)), ("relu", 0.0, ("cross_entropy",), precision, gpu)
+    if rescaled:
+        return Task(weights, biases, None, None, *data, *options, logs=biases[:-1])
+    return Task(weights, biases, weights, biases, *data, *options)
 
 
 def _spec(name: str, kernel, variants: Sequence[Variant]) -> Spec:
+    rescaled = name.startswith("rescaling")
+
     def launch(variant: Variant, gpu: Gpu) -> Launch:
-        task = _task(variant, gpu)
+        task = _task(variant, gpu, rescaled)
         items, like = task.pairs * task.points, {"dtype": task.sum_dtype, "device": "meta"}
         if "slopes" in name:
             factors, room = torch.empty(2, items, **like), gpu_slopes.room(task, items, task.sum_dtype)
@@ -174,7 +178,10 @@ def _spec(name: str, kernel, variants: Sequence[Variant]) -> Spec:
     def flops(variant: Variant) -> float:
         return _flops(variant) * (3 if "slopes" in name else 1)
 
-    return Spec(name, tuple(variants), launch, flops, _bytes)
+    def read(variant: Variant) -> float:
+        return _bytes(variant) * (1 if rescaled else 2)
+
+    return Spec(name, tuple(variants), launch, flops, read)
 
 
 def _flops(variant: Variant) -> float:
@@ -184,10 +191,10 @@ def _flops(variant: Variant) -> float:
 
 
 def _bytes(variant: Variant) -> float:
-    """Of one pair and point: the weights of both ends; data and what points share stay in the cache."""
+    """Of one pair and point: the weights of one end; data and what points share stay in the cache."""
     hidden, inputs = variant.sizes["width"], variant.sizes["inputs"]
     layers = [inputs * hidden, *[hidden * hidden] * (variant.sizes["depth"] - 2), hidden * 10]
-    return 2 * sum(layers) * variant.dtype.itemsize
+    return sum(layers) * variant.dtype.itemsize
 
 
 def _variants(widths, dtype, precision="ieee", inputs=64, default=True) -> list[Variant]:
@@ -220,6 +227,21 @@ SPECS = (
             *_variants((256,), BF16, default=False),
         ],
     ),
+    _spec(
+        "rescaling_loss",
+        layers_kernel,
+        [
+            *_variants((16, 33, 64), F32, "tf32x3"),
+            *_variants((16, 33, 64), F64),
+            *_variants((64,), F32, "tf32x3", inputs=784),
+        ],
+    ),
+    _spec(
+        "rescaling_loss_tiled",
+        tiled_kernel,
+        [*_variants((256,), F32, "tf32x3"), *_variants((256,), F64), *_variants((256,), F32, "tf32x3", inputs=784)],
+    ),
+    _spec("rescaling_loss_mix", mix_kernel, [*_variants((256,), F32, "tf32x3"), *_variants((256,), F64)]),
     _spec(
         "path_loss_slopes",
         gpu_layers_slopes.slopes_kernel,

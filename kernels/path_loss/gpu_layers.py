@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
-from .gpu_network import add_bias, between, labels_of, ones_of, place, rows, size, wanted_of, weights
+from .gpu_network import add_bias, labels_of, mixed, ones_of, place, rescaled, rows, size, wanted_of, weights
 
 
 @triton.jit
@@ -34,13 +34,14 @@ def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: 
     rk = tl.arange(0, BK)
     tile = rn[:, None] * H + rh[None, :]
     if ENDS:
-        z = between(table_ptr, a, b, tile, rn[:, None] < left, of, rh, width, t, CURVE, True, DT, ACC)
+        z = mixed(a, b, tile, rn[:, None] < left, t, CURVE == "line", True, ACC)
     else:
         z = tl.zeros((BN, H), ACC)
         for k in tl.range(0, inputs, BK, num_stages=1):
             w = weights(table_ptr, 0, of, inputs, width, rh, k + rk, t, CURVE, MASKED, DT, ACC)
             z = product_add(rows(x, rn, left, k + rk, inputs, MASKED), tl.trans(w), z, PRECISION)
         z = add_bias(z, table_ptr, 0, of, width, rh, ones, t, BIASED, CURVE, DT, ACC)
+    z = rescaled(z, table_ptr, 0, of, rh, width, t, CURVE, DT, ACC)
     if KEEP:
         tl.store(kept + tile, z)
     h = activate(z, ACTIVATION)
@@ -60,6 +61,7 @@ def hidden_layers(table_ptr, x, a, b, kept, left, ones, of, t, skip, layers, H: 
         w = weights(table_ptr, layer, of, into, out, rh, rh, t, CURVE, MASKED, DT, ACC)
         z = product_add(h, tl.trans(w), tl.zeros((BN, H), ACC), PRECISION)
         z = add_bias(z, table_ptr, layer, of, out, rh, ones, t, BIASED, CURVE, DT, ACC)
+        z = rescaled(z, table_ptr, layer, of, rh, out, t, CURVE, DT, ACC)
         if SKIP:
             z = tl.where((layer % 2 == 1) & (before == out), z + skip * source.to(ACC), z)
             source = tl.where(layer % 2 == 0, h, source)

@@ -60,13 +60,14 @@ def factors(table, layer, field, of, unit, units, t, DT: tl.constexpr, ACC: tl.c
 
 
 @triton.jit
-def between(table, a, b, offset, mask, of, column, units, t, CURVE: tl.constexpr, MASKED: tl.constexpr,
-            DT: tl.constexpr, ACC: tl.constexpr):  # fmt: skip
-    """First pre-activations ``column`` at a point, from those at ``a`` and ``b``, or of a rescaling at ``a`` alone."""
-    z = mixed(a, b, offset, mask, t, CURVE == "line", MASKED, ACC)
+def rescaled(z, table, layer, of, column, units, t, CURVE: tl.constexpr, DT: tl.constexpr, ACC: tl.constexpr):
+    """Sums ``column`` of a layer at a point of a curve of rescalings: what multiplies rows of weights multiplies them.
+
+    ``weights`` are multiplied by columns alone, so that less is held while they are loaded.
+    """
     if CURVE == "rescaling":
-        factor = factors(table, 0, 3, of, column, units, t, DT, ACC)
-        # all of its sums are multiplied: NaN is what infinite weights of both signs make of them
+        factor = factors(table, layer, 3, of, column, units, t, DT, ACC)
+        # infinite weights would make sums infinite or NaN, not 0 whatever their sign
         z *= tl.where(factor < float("inf"), factor, float("nan"))[None, :]
     return z
 
@@ -77,24 +78,20 @@ def add_bias(z, table, layer, of, out, column, ones, t, BIASED: tl.constexpr, CU
     """``z`` and a layer's biases at ``column``, as many times as ``ones`` says."""
     if BIASED:
         a, b = pointer(table, layer, 2, DT) + of * out, pointer(table, layer, 3, DT) + of * out
-        bias = mixed(a, b, column, column < out, t, CURVE == "line", True, ACC)
-        if CURVE == "rescaling":
-            bias *= factors(table, layer, 3, of, column, out, t, DT, ACC)
-        z += ones * bias[None, :]
+        z += ones * mixed(a, b, column, column < out, t, CURVE == "line", True, ACC)[None, :]
     return z
 
 
 @triton.jit
 def weights(table, layer, of, into, out, row, column, t, CURVE: tl.constexpr, MASKED: tl.constexpr, DT: tl.constexpr,
             ACC: tl.constexpr):  # fmt: skip
-    """Tile of a layer's weights: outputs ``row`` by inputs ``column``."""
+    """Tile of a layer's weights: outputs ``row`` by inputs ``column``; see ``rescaled``."""
     start = of * out * into
     a, b = pointer(table, layer, 0, DT) + start, pointer(table, layer, 1, DT) + start
     offset = row[:, None] * into + column[None, :]
     mask = (row[:, None] < out) & (column[None, :] < into)
     w = mixed(a, b, offset, mask, t, CURVE == "line", MASKED, ACC)
     if CURVE == "rescaling":
-        w *= factors(table, layer, 3, of, row, out, t, DT, ACC)[:, None]
         w *= factors(table, layer, 1, of, column, into, t, DT, ACC)[None, :]
     return w.to(DT)
 

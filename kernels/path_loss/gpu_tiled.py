@@ -15,7 +15,20 @@ import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
 from .gpu_layers import store_sums
-from .gpu_network import FIELDS, add_bias, between, labels_of, ones_of, place, pointer, rows, size, wanted_of, weights
+from .gpu_network import (
+    FIELDS,
+    add_bias,
+    labels_of,
+    mixed,
+    ones_of,
+    place,
+    pointer,
+    rescaled,
+    rows,
+    size,
+    wanted_of,
+    weights,
+)
 
 
 @triton.jit
@@ -41,7 +54,7 @@ def mix_kernel(
     THREE: tl.constexpr,
     ACC: tl.constexpr,
 ):
-    """Weights of a layer at items ``item_first`` …: one program a tile."""
+    """Weights of a layer at items ``item_first`` …: one program a tile; see ``gpu_network.rescaled``."""
     DT: tl.constexpr = mixed_ptr.dtype.element_ty
     local = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0) * BO + tl.arange(0, BO)
@@ -174,12 +187,13 @@ def tiled_kernel(
                         a = ends_ptr + ((pair - pair_first) * ends * samples + start) * width
                         b = a + samples.to(tl.int64) * width
                         at = here[:, None] * width + column[None, :]
-                        z = between(table_ptr, a, b, at, True, of, column, out, t, CURVE, False, DT, ACC)
+                        z = mixed(a, b, at, True, t, CURVE == "line", False, ACC)
                     else:
                         z = _tile(
                             x, inputs, here, w_ptr, column, inputs, out, BN, BK, BO, MASKED, THREE, PRECISION, ACC
                         )
                         z = add_bias(z, table_ptr, 0, of, out, column, ones, t, BIASED, CURVE, DT, ACC)
+                    z = rescaled(z, table_ptr, 0, of, column, out, t, CURVE, DT, ACC)
                     h = tl.where(column[None, :] < out, activate(z, ACTIVATION), 0.0)
                     tl.store(buffer + rn[:, None] * width + column[None, :], h.to(DT))
                 tl.debug_barrier()
@@ -194,6 +208,7 @@ def tiled_kernel(
                     w = w_ptr + tl.load(table_ptr + layer * FIELDS + 6)
                     z = _tile(source, width, rn, w, column, into, out, BN, BK, BO, False, THREE, PRECISION, ACC)
                     z = add_bias(z, table_ptr, layer, of, out, column, ones, t, BIASED, CURVE, DT, ACC)
+                    z = rescaled(z, table_ptr, layer, of, column, out, t, CURVE, DT, ACC)
                     at = rn[:, None] * width + column[None, :]
                     if SKIP and skipped:
                         z += skip * _skipped(x, inputs, rn, left, target, at, layer, column).to(ACC)
