@@ -58,6 +58,9 @@ def draw(chart: Chart, path: Path) -> Path:
         FigureCanvasAgg(figure)
         same = len({panel.y.title for panel in chart.panels}) == 1
         axes = figure.subplots(1, len(chart.panels), squeeze=False, sharey=same)[0]
+        # before anything is drawn: panels that share an axis share its scale
+        for ax, panel in zip(axes, chart.panels, strict=True):
+            _set_scales(ax, panel)
         for i, (ax, panel) in enumerate(zip(axes, chart.panels, strict=True)):
             _draw_panel(ax, panel, label_y=not (same and i))
         figure.suptitle(chart.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -78,7 +81,7 @@ def draw(chart: Chart, path: Path) -> Path:
     return path
 
 
-def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
+def _set_scales(ax, panel: Panel) -> None:
     for axis, setting in (("x", panel.x), ("y", panel.y)):
         # a logarithmic axis of nothing positive has no ticks; points without a height are not drawn
         drawn = (getattr(series, axis)[np.isfinite(series.y)] for series in panel.series)
@@ -87,6 +90,10 @@ def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
             own = getattr(ax, f"{axis}axis")
             own.set_major_formatter(lambda value, _: power_of_ten(value))
             own.set_minor_formatter(lambda value, _: "")
+
+
+def _draw_panel(ax, panel: Panel, label_y: bool) -> None:
+    for axis, setting in (("x", panel.x), ("y", panel.y)):
         if axis == "x" or label_y:
             getattr(ax, f"set_{axis}label")(setting.title)
         if setting.ticks:
@@ -131,7 +138,8 @@ def _draw_series(ax, series: Series) -> None:
         x, (low, median, high) = series.quartiles()
         if series.mark == "trend":
             ax.plot(x, median, style, color=color, linewidth=1.4 * series.size, label=series.label)
-            ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+            if ax.get_yscale() == "linear" or (high > 0).any():
+                ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
         else:
             ax.errorbar(
                 x, median, (median - low, high - median), fmt="o", color=color, markersize=4.5 * series.size,

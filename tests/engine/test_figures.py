@@ -93,6 +93,14 @@ def test_hostile_words_and_every_mark_are_drawn_as_they_are(tmp_path):
         png.draw(made, tmp_path / "figure.png")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_panel_of_zeros_shares_the_logarithmic_axis_of_its_neighbour(mark, tmp_path):
+    axis, x = Axis("m (1)", log=True), np.array([1.0, 10.0])
+    panels = tuple(Panel(axis, axis, (Series("s", x, y, mark),)) for y in (0 * x, x))
+    png.draw(Chart("x", "x", "x", panels), tmp_path / "figure.png")
+
+
 def test_logarithmic_ticks_are_plain_letters():
     assert [png.power_of_ten(10.0**n) for n in (-17, -3, -1, 0, 3, 4)] == ["10⁻¹⁷", "10⁻³", "0.1", "1", "1000", "10⁴"]
 
