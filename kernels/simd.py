@@ -239,8 +239,20 @@ def places(typingctx, like):
     return kind(like), emit
 
 
-def _pointers(context, builder, sig, args, shape):
+def _hidden(builder, number):
+    """The number, of which LLVM knows nothing."""
+    same = ir.FunctionType(number.type, [number.type])
+    call = builder.asm(same, "", "=r,0", [number], False)
+    call.attributes.add("readnone")
+    call.attributes.add("nounwind")
+    return call
+
+
+def _pointers(context, builder, sig, args, shape, apart=False):
     """Pointers to array[..., i + row, j + col * lanes].
+
+    Rows ``apart`` have addresses of their own: LLVM would else compute one from the other at each step of a loop, by
+    instructions that take turns with the multiply-adds.
 
     Yields:
         One for each register.
@@ -248,20 +260,23 @@ def _pointers(context, builder, sig, args, shape):
     array, index = context.make_array(sig.args[0])(context, builder, args[0]), args[1]
     index = cgutils.unpack_tuple(builder, index) if isinstance(sig.args[1], types.BaseTuple) else [index]
     down = max(len(index) - 2, 0)  # the axis of rows
+    apart = apart and len(index) > 1 and sig.args[0].layout != "F"
     for row, col in itertools.product(range(shape.rows), range(shape.cols)):
         at = list(index)
         at[down] = builder.add(at[down], at[down].type(row))
+        if apart and row > 0:
+            at[down] = _hidden(builder, at[down])
         at[-1] = builder.add(at[-1], at[-1].type(col * shape.lanes))
         yield cgutils.get_item_pointer(context, builder, sig.args[0], array, at)
 
 
-def _loader(load, rows=True, cols=True):
+def _loader(load, rows=True, cols=True, apart=False):
     def define(typingctx, array, index, like):
         kind = like.but(array.dtype, rows=None if rows else 1, cols=None if cols else 1)
 
         def emit(context, builder, sig, args):
             vector, size = context.get_value_type(kind).element, array.dtype.bitwidth // 8
-            pointers = _pointers(context, builder, sig, args, kind)
+            pointers = _pointers(context, builder, sig, args, kind, apart)
             return _pack(context, builder, kind, [load(builder, pointer, vector, size) for pointer in pointers])
 
         return kind(array, index, like), emit
@@ -279,7 +294,8 @@ def _load_splat(builder, pointer, vector, align):
 
 row = _loader(_load_vector, rows=False)  # row(array, index, like): registers along array[index], for like's columns
 block = _loader(_load_vector)  # block(array, index, like): a whole tile shaped as like
-column = _loader(_load_splat, cols=False)  # column(array, index, like): a number for each row of like, in all lanes
+# column(array, index, like): a number for each row of like, in all lanes
+column = _loader(_load_splat, cols=False, apart=True)
 
 
 @intrinsic
