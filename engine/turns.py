@@ -37,6 +37,9 @@ def _lock(path: Path, how: int, stack: contextlib.ExitStack) -> bool:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return True  # nor a directory: whoever writes there says so
+        try:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             stack.callback(os.close, file)
             fcntl.flock(file, how)

@@ -31,6 +31,13 @@ def test_the_files_of_a_launch_stay_while_another_has_begun(finished):
     assert not (finished / "jobs").exists()
 
 
+def test_where_no_directory_can_be_made_nobody_waits_for_one(tmp_path, monkeypatch):
+    """As below /proc, whose error is that of a directory which another process has just removed."""
+    monkeypatch.setattr(type(tmp_path), "mkdir", lambda path, **options: path.joinpath("none").stat())
+    with turns.taken(tmp_path / "new" / turns.LAUNCH, wait=False) as held:
+        assert held and not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("complete", [True, False], ids=["finished", "nothing began"])
 def test_who_begins_while_they_are_taken_away_waits(finished, complete, monkeypatch):
     if not complete:  # then the directory goes too, and with it the lock
