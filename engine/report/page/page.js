@@ -123,29 +123,31 @@ const traces = (series, chosen, suffix, legend, log) => {
   return [band, { type: "scatter", mode: "lines", x, y, text, line, ...common }];
 };
 
-// Powers of ten between two labels of a logarithmic axis: as few labels as are legible where it spans many of them.
-const decades = (panels, name) => {
+// Powers of ten between two labels of a logarithmic axis: as few labels as are legible where it spans many of them, and
+// two and five times each where it spans less than two.
+const decades = (drawn, name) => {
   let low = Infinity, high = 0;
-  for (const panel of panels) {
-    for (const series of panel.series) {
-      for (const value of series[name]) {
+  for (const trace of drawn) {
+    const bars = name === "y" && trace.error_y;
+    trace[name].forEach((middle, i) => {
+      for (const value of bars ? [middle - bars.arrayminus[i], middle, middle + bars.array[i]] : [middle]) {
         if (!(value > 0 && value < Infinity)) continue;
         low = Math.min(low, value);
         high = Math.max(high, value);
       }
-    }
+    });
   }
-  return Math.max(1, Math.ceil(Math.log10(high / low) / 14));
+  return high / low < 100 ? "D2" : Math.max(1, Math.ceil(Math.log10(high / low) / 14));
 };
 
-const axis = (described, panels, name, extra) => {
+const axis = (described, drawn, name, extra) => {
   const made = {
     title: { text: plain(described.title), standoff: 8, font: { size: 12.5 } }, // powers of ten are drawn a quarter larger
     tickfont: { size: described.log && !described.ticks.length ? 9.6 : 12 }, type: described.log ? "log" : "linear", color: SOFT,
     gridcolor: FAINT, zeroline: false, linecolor: "#9aa5b1", showline: true, ticks: "outside", ticklen: 4,
     exponentformat: "power", showexponent: "all", automargin: true, ...extra,
   };
-  if (described.log) made.dtick = decades(panels, name);
+  if (described.log) made.dtick = decades(drawn, name);
   if (described.ticks.length) {
     Object.assign(made, { tickmode: "array", tickvals: described.ticks.map((t) => t[0]), ticktext: described.ticks.map((t) => plain(t[1])) });
     delete made.dtick;
@@ -155,7 +157,7 @@ const axis = (described, panels, name, extra) => {
   return made;
 };
 
-const layout = (chart, width) => {
+const layout = (chart, drawn, width) => {
   const n = chart.panels.length, stacked = width < 300 * n && n > 1;
   const gap = stacked ? 0.38 / n : 0.24 / n;
   const made = {
@@ -169,12 +171,13 @@ const layout = (chart, width) => {
   const same = chart.panels.every((panel) => panel.y.title === chart.panels[0].y.title && panel.y.log === chart.panels[0].y.log);
   chart.panels.forEach((panel, i) => {
     const suffix = i ? String(i + 1) : "";
+    const own = drawn.filter((trace) => trace.xaxis === "x" + suffix);
     const size = 1 / n, from = (stacked ? n - 1 - i : i) * size;
     const part = [from + (from > 0 ? gap / 2 : 0), from + size - (from + size < 0.999 ? gap / 2 : 0)];
     const domains = stacked ? [[0, 1], part] : [part, [0, 1]];
     const plainY = same && !stacked && i > 0 ? { ...panel.y, title: "" } : panel.y;
-    made["xaxis" + suffix] = axis(panel.x, [panel], "x", { domain: domains[0], anchor: "y" + suffix });
-    made["yaxis" + suffix] = axis(plainY, same ? chart.panels : [panel], "y", { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
+    made["xaxis" + suffix] = axis(panel.x, own, "x", { domain: domains[0], anchor: "y" + suffix });
+    made["yaxis" + suffix] = axis(plainY, same ? drawn : own, "y", { domain: domains[1], anchor: "x" + suffix, ...(same && i ? { matches: "y" } : {}) });
     made.annotations.push({
       text: plain(panel.title), xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0, y: 1, xanchor: "left", yanchor: "bottom",
       showarrow: false, font: { size: 13, color: INK }, yshift: 4,
@@ -220,7 +223,7 @@ const draw = (chart) => {
       return traces(series, chosen, i ? String(i + 1) : "", legend, panel.y.log);
     }));
     const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-    return Plotly.react(place, all, layout(chart, place.clientWidth), config);
+    return Plotly.react(place, all, layout(chart, all, place.clientWidth), config);
   };
   filters(row, options, chosen, redraw);
   return redraw();
