@@ -1,6 +1,33 @@
-"""Two test processes share the machine: each keeps to one thread, and so do the processes it starts."""
+"""Two test processes share the machine: each keeps to one thread, and so do the processes it starts.
+
+Modules of tests are handed out one by one in the order that is made here.
+"""
 
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # set before torch is imported anywhere
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# from the longest on, which waits for others' work: at the end the processes have little to wait for each other
+LONGEST = (
+    "test_slurm",
+    "test_simd",
+    "test_count_components",
+    "test_faults",
+    "test_tracking",
+    "test_claims",
+    "test_series",
+    "test_combinations",
+    "test_multirun",
+    "test_members",
+    "test_report",
+    "test_jit",
+    "test_dashboard",
+    "test_path_loss_gpu",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest modules."""
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import engine
-from engine import checkpoint
+from engine import checkpoint, comparison
 from engine.network.fully_connected import Network
 from engine.types import Weights
 
@@ -194,26 +194,21 @@ def test_what_does_not_fit_is_said(change, words):
         assert word in str(refused.value)
 
 
-def test_from_the_command_line(tmp_path):
+def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     x, y = data()
     for name, seed in (("a", 0), ("b", 1)):
         torch.save({"state_dict": sequential(seed=seed).state_dict()}, tmp_path / f"{name}.pt")
     np.savez(tmp_path / "d.npz", x=x.numpy(), y=y.numpy())
 
-    def run(*words):
-        command = [sys.executable, "-m", "engine.comparison", "a.pt", *words, "--data", "d.npz", "--activation", "relu"]
-        return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT}
-        )
-
-    good = run("b.pt")
+    options = ["--data", "d.npz", "--activation", "relu"]
+    command = [sys.executable, "-m", "engine.comparison", "a.pt", "b.pt", *options]
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    good = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert good.returncode == 0 and "permutation" in good.stdout and "barrier" in good.stdout
-    bad = run("c.pt")
-    assert (
-        bad.returncode == 2
-        and bad.stderr
-        == "error: c.pt: no such file, expected a state dictionary saved by torch.save(model.state_dict(), …)\n"
-    )
+    monkeypatch.chdir(tmp_path)
+    assert comparison.main(["a.pt", "c.pt", *options]) == 2
+    words = "c.pt: no such file, expected a state dictionary saved by torch.save(model.state_dict(), …)"
+    assert capsys.readouterr().err == f"error: {words}\n"
 
 
 STATE = sequential().state_dict()

@@ -12,6 +12,7 @@ from engine.count.join import MEANS
 from engine.count.level_set import Damped, LevelSet
 from engine.count.walk import certify, walk
 from engine.network.fully_connected import Network
+from engine.symmetry import linear
 from engine.types import Split
 
 SKIP = 1.0
@@ -55,9 +56,16 @@ def check(found, x, y, count):
     ],
     ids=str,
 )
-def test_linear_networks_have_two_components_per_narrowest_layer(widths, count):
+def test_linear_networks_have_two_components_per_narrowest_layer(widths, count, monkeypatch):
+    """The groups are those of the signs of determinants, where all have one; no label is read."""
+    monkeypatch.setattr(linear, "label", lambda *args: pytest.fail("the counter read a label"))
     x, y = data(widths, seed=3)
-    check(engine.count_components(widths, x, y, samples=48, seed=1), x, y, count)
+    found = engine.count_components(widths, x, y, samples=48, seed=1)
+    check(found, x, y, count)
+    if len(set(widths)) == 1:
+        signs = [torch.linalg.slogdet(layer).sign.int().tolist() for layer in found.weights.layers[:-1]]
+        signs = list(zip(*signs, strict=True))
+        assert len(set(zip(signs, found.group.tolist(), strict=True))) == len(set(signs)) == count
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -153,28 +161,6 @@ def test_targets_of_low_rank_join_what_square_layers_hold_apart():
     x = torch.randn(3, 3, generator=generator, dtype=torch.float64)
     y = torch.outer(*torch.randn(2, 3, generator=generator, dtype=torch.float64))
     check(engine.count_components([3, 3, 3], x, y, samples=32), x, y, 1)
-
-
-def test_the_count_stands_without_labels(monkeypatch):
-    from engine.symmetry import linear
-
-    def no_label(*args):
-        raise AssertionError("the counter read a label")
-
-    monkeypatch.setattr(linear, "label", no_label, raising=False)
-    x, y = data([2, 2, 2, 2], seed=5)
-    assert engine.count_components([2, 2, 2, 2], x, y, samples=32).count == 4
-
-
-def test_the_groups_are_those_of_the_signs_of_determinants():
-    x, y = data([3, 3, 3, 3], seed=0)
-    found = engine.count_components([3, 3, 3, 3], x, y, samples=48)
-    labels = [torch.linalg.slogdet(layer).sign for layer in found.weights.layers[:-1]]
-    by_group = {
-        group: {(int(a), int(b)) for a, b, g in zip(*labels, found.group.tolist(), strict=True) if g == group}
-        for group in range(found.count)
-    }
-    assert sorted(len(signs) for signs in by_group.values()) == [1, 1, 1, 1]
 
 
 def test_a_nonlinear_network_with_more_units_than_samples_is_connected():
