@@ -18,12 +18,6 @@ import engine
 from engine import results, status
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The rows of an undisturbed run in one process."""
-    return engine.load(engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"]))
-
-
 @pytest.fixture
 def out(tmp_path):
     """Where the sweep goes, beside the log."""

@@ -5,18 +5,12 @@ import os
 import time
 
 import pytest
-from small_sweep import BLOCKS, OPTIONS, SWEEP, Engine
+from small_sweep import BLOCKS, SWEEP, Engine
 
 import engine
 from engine import command_line, processes
 from engine.cluster import Cluster
 from engine.config import ConfigError, read
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The rows of an undisturbed run in one process."""
-    return engine.load(engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"]))
 
 
 def started(directory):

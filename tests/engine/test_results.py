@@ -17,12 +17,6 @@ import engine
 from engine import compact, reading, results, status
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The directory of an undisturbed run."""
-    return engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"])
-
-
 @pytest.fixture
 def copy(undisturbed, tmp_path):
     """A copy of it."""

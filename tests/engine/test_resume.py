@@ -10,18 +10,6 @@ from engine import results
 from engine.config import ConfigError, read
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The directory of an undisturbed run in one process."""
-    return engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"])
-
-
-@pytest.fixture(scope="module")
-def whole(undisturbed):
-    """Its rows."""
-    return engine.load(undisturbed)
-
-
 def parts(directory):
     return sorted((directory / "parts").glob("*.parquet"))
 

@@ -4,15 +4,9 @@ import shutil
 import threading
 
 import pytest
-from small_sweep import OPTIONS
 
 import engine
 from engine import claim, command_line, config, report, shard, turns
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return engine.run("barriers", [*OPTIONS, f"out={tmp_path_factory.mktemp('whole')}"])
 
 
 @pytest.fixture
