@@ -129,11 +129,16 @@ def test_scale_chooses_between_two_sizes():
     assert config.read(["+sweep=barriers", "sweep.seeds=${scale:2,9}"]).sweep.seeds == 2
 
 
+@pytest.fixture(scope="module")
+def in_series():
+    return config.read(["+sweep=paper"]).sweep.sweeps
+
+
 @pytest.mark.parametrize("name", [name for name in config.sweeps() if name != "paper"])
-def test_the_full_scale_of_every_sweep_is_a_larger_one(name):
+def test_the_full_scale_of_every_sweep_is_a_larger_one(name, in_series):
     def cells(scale):
         read = config.read([f"+sweep={name}", f"sweep.scale={scale}"])
         return sum(map(len, plan.blocks(read.sweep.grid, read.sweep.seeds, read.block)))
 
-    assert name in config.read(["+sweep=paper"]).sweep.sweeps
+    assert name in in_series
     assert cells("full") > cells("default")
