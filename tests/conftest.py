@@ -3,6 +3,7 @@
 Modules of tests are handed out one by one in the order that is made here.
 """
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # set before torch is imported anywhere
@@ -31,3 +32,10 @@ def pytest_collection_modifyitems(items):
     """Begin with the longest modules."""
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+def pytest_collection_finish():
+    """Look for garbage less often, and not among what was imported: it took an eighth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)

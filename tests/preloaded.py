@@ -1,5 +1,6 @@
 """Imported by the server from which the tests' processes are forked: all that a sweep imports, and nothing computed."""
 
+import gc
 import importlib
 
 from numba.core.registry import cpu_target
@@ -19,3 +20,4 @@ for family in ("claim", "data", "measure", "minima", "network", "path", "report.
     members(family)
 for context in (cpu_target.typing_context, cpu_target.target_context):
     context.refresh()  # numba imports the rest of itself
+gc.freeze()  # in forked processes nobody looks for garbage among it
