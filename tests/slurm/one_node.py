@@ -63,7 +63,7 @@ NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=64
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-PartitionName=gpu Nodes={node} Default=YES MaxTime=UNLIMITED State=UP PriorityTier=1 GraceTime=20
+PartitionName=gpu Nodes={node} Default=YES MaxTime=UNLIMITED State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes={node} MaxTime=UNLIMITED State=UP PriorityTier=10 PreemptMode=OFF
 """
 
