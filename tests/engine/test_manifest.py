@@ -31,7 +31,7 @@ def test_where_and_how_it_runs_makes_no_other_sweep(same):
         ("minima.steps=7", "minima.steps"),
         ("data=teacher", "data.name"),
         ("symmetry.permutation.starts=2", "symmetry.permutation.starts"),
-        ("measure.growth.factors=[1,9]", "measure.growth.factors"),
+        ("measure.growth.factors=[2,9]", "measure.growth.factors"),
     ],
 )
 def test_what_rows_follow_from_does(other, name):
@@ -39,7 +39,7 @@ def test_what_rows_follow_from_does(other, name):
 
 
 def test_options_of_a_measure_that_is_not_used_do_not():
-    ours, theirs = recorded("sweep.measures=[]", "measure.growth.factors=[1,9]"), recorded("sweep.measures=[]")
+    ours, theirs = recorded("sweep.measures=[]", "measure.growth.factors=[2,9]"), recorded("sweep.measures=[]")
     assert not manifest.differences(ours, theirs)
     older = theirs | {"measure": {name: of for name, of in theirs["measure"].items() if name != "growth"}}
     assert not manifest.differences(ours, older)

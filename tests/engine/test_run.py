@@ -88,8 +88,8 @@ def test_what_is_no_symmetry_of_a_cell_is_one_row_with_its_reason(tmp_path):
 
 @pytest.mark.parametrize("relation", ["rescaled", "permuted"])
 def test_only_layers_inside_one_skip_are_moved(tmp_path, relation):
-    """Depth 4, ε ≠ 0: the skip joins the input of layer 3 to its end, hidden layers 2 and 4's source are tied."""
-    options = ["sweep.grid.depth=[4]", "sweep.grid.skip=[0.5]", f"sweep.relations=[{relation}]"]
+    """Depth 5, ε ≠ 0: the skip joins hidden layers 2 and 4, which are tied."""
+    options = ["sweep.grid.depth=[5]", "sweep.grid.skip=[0.5]", f"sweep.relations=[{relation}]"]
     found = rows(tmp_path, *options, split="train")
     ends = [row for row in found if row["path"] == "linear" and row["alignment"] == "none"]
     assert ends and all(row["reason"] is None for row in ends)
