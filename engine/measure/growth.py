@@ -101,12 +101,12 @@ def _of_network(study, network, generator, axes):
 
 
 def _even(network, weights: Weights, x: torch.Tensor) -> Weights:
-    """Each layer, its bias with it, over the root mean square of its ``z_i`` at ``x``; one that gives zeros stays."""
+    """Each layer, its bias with it, over the largest of its ``z_i`` at ``x``; one that gives zeros stays."""
     layers, biases, a = [], [], x
     for i, layer in enumerate(weights.layers):
         bias = 0.0 if weights.biases is None else weights.biases[i].unsqueeze(-2)
         z = a @ layer.mT + bias
-        size = z.square().mean((-2, -1), keepdim=True).sqrt()
+        size = z.abs().amax((-2, -1), keepdim=True)
         size = torch.where(size > 0, size, 1.0)
         layers.append(layer / size)
         biases.append((bias / size).squeeze(-2) if weights.biases else None)
