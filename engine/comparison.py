@@ -27,6 +27,7 @@ from engine.types import Data, Pair, Split, Weights, not_applicable
 
 # the paths that are learned, by the names of their files
 CURVES = tuple(name for name, module in members("path").items() if issubclass(module.Path, LearnedCurve))
+LOSSES = ("mse", "sse", "cross_entropy")
 SAME = 1e-6  # relative distance below which two networks are one up to a symmetry: their checkpoints' own rounding
 
 
@@ -162,6 +163,8 @@ def compare(
     if curve not in (None, *CURVES):
         raise ValueError(f"curve={curve}, expected one of {', '.join(CURVES)}")
     x, y = _array("x", x, 2), _array("y", y, None)
+    if loss not in (None, *LOSSES):
+        raise ValueError(f"loss={loss}, expected one of {', '.join(LOSSES)}")
     loss = loss or ("mse" if y.is_floating_point() else "cross_entropy")
     read = [_read(model, activation, x, loss) for model in (model_a, model_b)]
     (network, a), (other, b) = read

@@ -346,11 +346,14 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     try:
-        return json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
     except FileNotFoundError:
         raise ResultsError(f"{directory}: no results directory ({MANIFEST} is missing)") from None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(manifest, dict) or "config" not in manifest:
+        raise ResultsError(f"{path}: cannot be read (there is no configuration in it)")
+    return manifest
 
 
 def read_schema(directory: Path) -> pa.Schema:

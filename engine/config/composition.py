@@ -32,10 +32,14 @@ def parse(overrides: Sequence[str]) -> list:
     Raises:
         ConfigError: one cannot be read.
     """
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(f"the command line cannot be read: {first_lines(error)}") from None
+    parser, parsed = OverridesParser.create(), []
+    for given in overrides:
+        try:
+            parsed.append(parser.parse_override(given))
+        except HydraException as error:
+            why = first_lines(error).partition("\n")[0]
+            raise ConfigError(f"{given}: cannot be read ({why}); expected NAME=VALUE, a list as NAME=[1,2]") from None
+    return parsed
 
 
 def expand(overrides, multirun: bool) -> Iterator[list[str]]:
@@ -70,7 +74,7 @@ def compose(overrides: Sequence[str], search: Sequence[str]):
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         found = [f"hydra.searchpath=[{','.join(str(Path(path).resolve()) for path in search)}]"] if search else []
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = parse(overrides)
         for o in parsed:
             if not (o.is_delete() or isinstance(o.value(), (str, list, Sweep, QuotedString))) and _chooses(o):
                 raise ConfigError(f"{o.input_line}: expected the name of one of the files of {o.key_or_group}")

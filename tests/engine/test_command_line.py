@@ -57,7 +57,8 @@ def test_without_a_sweep_they_are_listed(capsys, monkeypatch):
         (["+sweep=barriers", "shards=3", "shard=5"], ["shard=5", "0 … 2"]),
         (["+sweep=barriers", "shards=3"], ["shards=3", "shard=0 … 2"]),
         (["+sweep=barriers", "device=cuda:9"], ["device=cuda:9"]),
-        (["+sweep=barriers", "nonsense"], ["nonsense"]),
+        (["+sweep=barriers", "nonsense"], ["nonsense: cannot be read", "expected NAME=VALUE"]),
+        (["+sweep=barriers", "sweep.grid.width=[8"], ["sweep.grid.width=[8: cannot be read", "NAME=[1,2]"]),
         (["+sweep=barriers", "data=null"], ["data=null", "the name of one of the files of data"]),
         (["+sweep=barriers", "minima.learning_rate=inf"], ["minima.learning_rate=inf", "a finite number"]),
         (

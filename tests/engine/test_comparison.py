@@ -180,10 +180,11 @@ def test_alignments_that_do_not_apply_are_named():
         ({"x": data()[0] * float("nan")}, ["x", "NaN"]),
         ({"model_a": "missing.pt"}, ["missing.pt", "activation"]),
         ({"y": data()[1] + 5}, ["labels run from 5 to 7"]),
+        ({"loss": "error_rate"}, ["loss=error_rate", "mse, sse, cross_entropy"]),
         ({"curve": "spline"}, ["curve=spline", "bezier, polygonal"]),
         ({"curve": "bezier", "bends": 0}, ["bends=0", "at least 1"]),
     ],
-    ids=["architecture", "features", "nan", "activation", "labels", "curve", "bends"],
+    ids=["architecture", "features", "nan", "activation", "labels", "loss", "curve", "bends"],
 )
 def test_what_does_not_fit_is_said(change, words):
     x, y = data()

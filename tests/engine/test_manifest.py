@@ -63,3 +63,10 @@ def test_a_manifest_that_is_being_written_is_nothing_yet(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(results.ResultsError, match=r"it has thesis\.tex"):
         manifest.examine(tmp_path, config.read(OPTIONS))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"confih": {}}'])
+def test_a_damaged_manifest_is_said_to_be_one(content, tmp_path):
+    (tmp_path / results.MANIFEST).write_text(content)
+    with pytest.raises(results.ResultsError, match=r"manifest\.json: cannot be read"):
+        manifest.examine(tmp_path, config.read(OPTIONS))
