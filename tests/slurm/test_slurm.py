@@ -142,10 +142,11 @@ def scenarios(tmp_path_factory):
     """What each scenario left, by its name."""
     base = tmp_path_factory.mktemp("slurm")
     alike = (timed_out, killed, cancelled, launcher_killed, all_done)
+    # first, so that kernels are compiled once and not by all jobs at the same time
+    whole = engine.load(engine.run("barriers", [*SWEEP[1:], SLOW, f"out={base / 'whole'}"]))
     with OneNode(base / "state") as cluster, ThreadPoolExecutor(len(alike) + 1) as pool:
         futures = {run.__name__: pool.submit(run, cluster, base / run.__name__) for run in alike}
         futures["preempted"] = pool.submit(preempted, base / "state2", base / "preempted")
-        whole = engine.load(engine.run("barriers", [*SWEEP[1:], SLOW, f"out={base / 'whole'}"]))
         for future in futures.values():
             future.exception(timeout=400)
     yield whole, futures
