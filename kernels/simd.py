@@ -252,7 +252,7 @@ def _pointers(context, builder, sig, args, shape, apart=False):
     """Pointers to array[..., i + row, j + col * lanes].
 
     Rows ``apart`` have addresses of their own: LLVM would else compute one from the other at each step of a loop, by
-    instructions that take turns with the multiply-adds.
+    instructions that take turns with the multiply-adds.  Up to four it writes as multiples of the step in the loads.
 
     Yields:
         One for each register.
@@ -260,7 +260,7 @@ def _pointers(context, builder, sig, args, shape, apart=False):
     array, index = context.make_array(sig.args[0])(context, builder, args[0]), args[1]
     index = cgutils.unpack_tuple(builder, index) if isinstance(sig.args[1], types.BaseTuple) else [index]
     down = max(len(index) - 2, 0)  # the axis of rows
-    apart = apart and len(index) > 1 and sig.args[0].layout != "F"
+    apart = apart and shape.rows > 4 and len(index) > 1 and sig.args[0].layout != "F"
     for row, col in itertools.product(range(shape.rows), range(shape.cols)):
         at = list(index)
         at[down] = builder.add(at[down], at[down].type(row))
