@@ -39,3 +39,8 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)
+
+
+def pytest_unconfigure():
+    """Libraries say what is left of them at the end: nothing may be kept from being taken away."""
+    gc.unfreeze()
