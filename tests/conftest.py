@@ -9,10 +9,16 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # set before torch is imported anywhere
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# from the longest on, which waits for others' work: at the end the processes have little to wait for each other
+# From the longest on, which waits for others' work: at the end the processes have little to wait for each other.
+# While it compiles what a sweep needs, the other process interprets, and then finds it compiled.
 LONGEST = (
     "test_slurm",
     "test_simd",
+    "test_path_loss_gpu",
+    "test_path_loss_slopes_gpu",
+    "test_expm_gpu",
+    "test_logm_gpu",
+    "test_train_gpu",
     "test_count_components",
     "test_faults",
     "test_tracking",
@@ -24,7 +30,6 @@ LONGEST = (
     "test_report",
     "test_jit",
     "test_dashboard",
-    "test_path_loss_gpu",
 )
 
 
