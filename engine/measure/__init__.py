@@ -19,7 +19,7 @@ A value that could not be computed is None, and the row's ``reason`` says why; i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 ALWAYS = ("barrier", "predicted", "minimum")  # the measures of every sweep; a sweep adds its own
 # of random networks whose last hidden layer is to be rescaled
 SILENT = not_applicable("no unit of the random network's last hidden layer responds to the data")
+
+
+def check_growth(option: str, factors: Sequence[float]) -> None:
+    """Refuse factors between whose two largest no growth is seen.
+
+    Raises:
+        ValueError: names the option and what it was given.
+    """
+    if min(factors, default=0) <= 0 or len({m for m in factors if m > 1}) < 2:
+        raise ValueError(f"{option}={factors}, expected two or more above 1, and all above 0")
 
 
 @dataclass(frozen=True)

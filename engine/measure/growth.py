@@ -13,7 +13,7 @@ import torch
 
 from engine import pairs, predict, walk
 from engine.discovery import members
-from engine.measure import SILENT
+from engine.measure import SILENT, check_growth
 from engine.network.fully_connected import DEGREE
 from engine.seeding import seed_of
 from engine.types import Data, Pair, Split, Weights
@@ -46,8 +46,7 @@ class Config:
         for option in ("networks", "samples"):
             if getattr(self, option) < 1:
                 raise ValueError(f"measure.growth.{option}={getattr(self, option)}, expected at least 1")
-        if min(self.factors, default=0) <= 0 or len({m for m in self.factors if m > 1}) < 2:
-            raise ValueError(f"measure.growth.factors={self.factors}, expected two or more above 1, and all above 0")
+        check_growth("measure.growth.factors", self.factors)
 
 
 def of_block(study):

@@ -10,7 +10,7 @@ import torch
 
 from engine import pairs, predict, walk
 from engine.discovery import members
-from engine.measure import SILENT
+from engine.measure import SILENT, check_growth
 from engine.network.fully_connected import DEGREE
 from engine.seeding import seed_of
 from engine.types import Data, Pair, Split, Weights
@@ -39,10 +39,7 @@ class Config:
             raise ValueError(f"measure.last_permutation.width={self.width}, expected 2 … 7")
         if self.samples < 1:
             raise ValueError(f"measure.last_permutation.samples={self.samples}, expected at least 1")
-        if len({m for m in self.factors if m > 1}) < 2 or min(self.factors) <= 0:
-            raise ValueError(
-                f"measure.last_permutation.factors={self.factors}, expected two or more above 1, and all above 0"
-            )
+        check_growth("measure.last_permutation.factors", self.factors)
 
 
 def of_block(study):

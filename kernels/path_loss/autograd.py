@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import blocks
+from .recompute import recorded
 from .reference import rescaled
 
 
@@ -115,7 +116,7 @@ def curve_loss(evaluate, slopes, weights, x, y, *, biases, together=None, **opti
         return blocks.curve_loss(weights, x, y, biases=biases, **options)
 
     tensors, losses = (*weights, *(biases or ())), options["losses"]
-    if together is not None and len(losses) == 1 and losses[0] != "error_rate" and _wanted(tensors):
+    if together is not None and len(losses) == 1 and losses[0] != "error_rate" and recorded(*tensors):
         return [LossWithSlopes.apply(lambda *tensors: together(*split(tensors), x, y, **options), plain, *tensors)]
     return _differentiable(
         lambda *tensors: evaluate(*split(tensors), x, y, **options),
@@ -227,11 +228,7 @@ def _by_points(points, slopes_at, tensors, upstream) -> list[Tensor]:
     return found
 
 
-def _wanted(tensors) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-
-
 def _differentiable(evaluate, slopes, plain, losses, tensors) -> list[Tensor]:
-    if not _wanted(tensors):
+    if not recorded(*tensors):
         return evaluate(*tensors)
     return list(Losses.apply(evaluate, slopes, plain, [loss == "error_rate" for loss in losses], *tensors))

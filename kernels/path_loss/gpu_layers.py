@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from ..triton_ops import activate, add_losses, no_outputs, product_add, see_outputs
-from .gpu_network import add_bias, labels_of, mixed, ones_of, place, rescaled, rows, size, wanted_of, weights
+from .gpu_network import add_bias, ends_of, labels_of, mixed, ones_of, place, rescaled, rows, size, wanted_of, weights
 
 
 @triton.jit
@@ -153,9 +153,10 @@ def layers_kernel(
         h = tl.zeros((BN, H), DT)
         source = tl.zeros((BN, H), DT)
         if not SINGLE:
-            ends: tl.constexpr = 2 if CURVE == "line" else 1
-            a = ends_ptr + ((pair - pair_first) * ends * samples + start) * H if ENDS else ends_ptr
-            b = a + samples.to(tl.int64) * H if ENDS else ends_ptr
+            a = ends_ptr
+            b = ends_ptr
+            if ENDS:
+                a, b = ends_of(ends_ptr, pair - pair_first, start, samples, H, CURVE)
             h, source = hidden_layers(
                 table_ptr, x, a, b, x_ptr, left, ones, of, t, skip, layers, H, BK, BN, ACTIVATION, CURVE, BIASED, ENDS,
                 SKIP, MASKED, False, PRECISION, DT, ACC,

@@ -60,6 +60,14 @@ def factors(table, layer, field, of, unit, units, t, DT: tl.constexpr, ACC: tl.c
 
 
 @triton.jit
+def ends_of(ends_ptr, pair, start, samples, width, CURVE: tl.constexpr):
+    """Where a pair's first pre-activations from sample ``start`` on lie: at both ends of a line, else at the first."""
+    ends: tl.constexpr = 2 if CURVE == "line" else 1
+    a = ends_ptr + (pair * ends * samples + start) * width
+    return a, a + samples.to(tl.int64) * width
+
+
+@triton.jit
 def rescaled(z, table, layer, of, column, units, t, CURVE: tl.constexpr, DT: tl.constexpr, ACC: tl.constexpr):
     """Sums ``column`` of a layer at a point of a curve of rescalings: what multiplies rows of weights multiplies them.
 

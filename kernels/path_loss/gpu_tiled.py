@@ -18,6 +18,7 @@ from .gpu_layers import store_sums
 from .gpu_network import (
     FIELDS,
     add_bias,
+    ends_of,
     labels_of,
     mixed,
     ones_of,
@@ -183,9 +184,7 @@ def tiled_kernel(
                 for j in tl.range(0, out, BO, num_stages=1):
                     column = j + ro
                     if ENDS:
-                        ends: tl.constexpr = 2 if CURVE == "line" else 1
-                        a = ends_ptr + ((pair - pair_first) * ends * samples + start) * width
-                        b = a + samples.to(tl.int64) * width
+                        a, b = ends_of(ends_ptr, pair - pair_first, start, samples, width, CURVE)
                         at = here[:, None] * width + column[None, :]
                         z = mixed(a, b, at, True, t, CURVE == "line", False, ACC)
                     else:
